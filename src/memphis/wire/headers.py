@@ -1,0 +1,88 @@
+"""Header keys of the protocol, and the text form of a header block.
+
+The block is what NATS defines for HPUB and HMSG (ADR-4): a version line, ``Key: value`` lines, an
+empty line, all ended by CRLF.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from memphis.exceptions import MemphisHeaderError
+
+PRODUCED_BY: Final = "$memphis_producedBy"
+CONNECTION_ID: Final = "$memphis_connectionId"
+MESSAGE_ID: Final = "Nats-Msg-Id"
+"""The one header that a stock engine de-duplicates on; its spelling is case-sensitive."""
+ORIGINAL_MESSAGE_ID: Final = "msg-id"
+"""How the original spells it; sent as well, so that its consumers see it."""
+REQUEST_INFO: Final = "Nats-Request-Info"
+"""Added by the engine to a request that crosses accounts: who asks."""
+
+RESERVED_PREFIX: Final = "$memphis"
+_ENGINE_PREFIX: Final = "nats-"
+
+BLOCK_START: Final = b"NATS/1.0\r\n"
+BLOCK_END: Final = b"\r\n"
+
+# RFC 7230 tokens plus nothing: a key with a space or colon could not be read back.
+_KEY = re.compile(r"[!-9;-~]+", re.ASCII)
+_LINE_BREAK = re.compile(r"[\r\n]")
+
+
+def check_user_header(key: object, value: object) -> None:
+    """Refuse a header that an application may not send.
+
+    Raises:
+        MemphisHeaderError: The key is reserved for Memphis or the engine, is not printable ASCII
+            without spaces and colons, or the value is no string or has a line break.
+    """
+    if not isinstance(key, str) or not isinstance(value, str):
+        raise MemphisHeaderError(
+            f"header keys and values must be strings, not {type(key).__name__} and "
+            f"{type(value).__name__}"
+        )
+    if key.startswith(RESERVED_PREFIX):
+        raise MemphisHeaderError(f"header keys that begin with {RESERVED_PREFIX} are reserved: {key!r}")
+    if key.lower().startswith(_ENGINE_PREFIX):
+        raise MemphisHeaderError(f"header keys that begin with Nats- are reserved for the engine: {key!r}")
+    if _KEY.fullmatch(key) is None:
+        raise MemphisHeaderError(
+            f"the header key {key!r} is not valid: use printable ASCII without spaces and colons"
+        )
+    if _LINE_BREAK.search(value):
+        raise MemphisHeaderError(f"the value of header {key!r} has a line break in it")
+
+
+def encode_lines(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> bytes:
+    """``Key: value`` lines without the frame around them; the caller has checked them."""
+    items = headers.items() if isinstance(headers, Mapping) else headers
+    return "".join([f"{key}: {value}\r\n" for key, value in items]).encode()
+
+
+def encode_block(headers: Mapping[str, str]) -> bytes:
+    """A whole header block."""
+    return BLOCK_START + encode_lines(headers) + BLOCK_END
+
+
+def decode_block(block: bytes) -> dict[str, str]:
+    """The headers of a block. A key that occurs more than once keeps its first value.
+
+    The status that the engine may put on the first line is left out; see :func:`status_of`.
+    Lines without a colon are skipped, bytes that are not UTF-8 are replaced: a foreign client's
+    odd header must not make its message unreadable.
+    """
+    headers: dict[str, str] = {}
+    for line in block.decode("utf-8", "replace").split("\r\n")[1:]:
+        key, colon, value = line.partition(":")
+        if colon:
+            headers.setdefault(key.strip(), value.strip(" \t"))
+    return headers
+
+
+def status_of(block: bytes) -> int:
+    """The status code on the first line of a header block, or 0 where there is none."""
+    code = block[8:12]
+    return int(code) if code[:1] == b" " and code[1:].isdigit() else 0
