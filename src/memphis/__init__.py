@@ -1,0 +1,62 @@
+"""Stream from Python: stations, producers, consumer groups and dead letters.
+
+Example:
+    >>> from memphis import Memphis
+    >>> async with Memphis() as memphis:
+    ...     await memphis.connect(host="localhost", username="root", password="memphis")
+    ...     producer = await memphis.producer("flights", "radar")
+    ...     await producer.produce({"carrier": "UA", "flight": 1545})
+"""
+
+from __future__ import annotations
+
+from memphis.consumer import Consumer
+from memphis.exceptions import (
+    MemphisClosedError,
+    MemphisConnectError,
+    MemphisError,
+    MemphisHeaderError,
+    MemphisNotConfirmedError,
+    MemphisNotFoundError,
+    MemphisPartlyProducedError,
+    MemphisPermissionError,
+    MemphisProduceError,
+    MemphisRequestError,
+    MemphisSchemaError,
+    MemphisTimeoutError,
+    MemphisUsageError,
+)
+from memphis.headers import Headers
+from memphis.memphis import Memphis
+from memphis.message import Message
+from memphis.producer import PendingProduce, Producer, ProduceResult
+from memphis.station import Station, StationInfo, StationSummary
+from memphis.types import Retention, Storage
+
+__all__ = [
+    "Consumer",
+    "Headers",
+    "Memphis",
+    "MemphisClosedError",
+    "MemphisConnectError",
+    "MemphisError",
+    "MemphisHeaderError",
+    "MemphisNotConfirmedError",
+    "MemphisNotFoundError",
+    "MemphisPartlyProducedError",
+    "MemphisPermissionError",
+    "MemphisProduceError",
+    "MemphisRequestError",
+    "MemphisSchemaError",
+    "MemphisTimeoutError",
+    "MemphisUsageError",
+    "Message",
+    "PendingProduce",
+    "ProduceResult",
+    "Producer",
+    "Retention",
+    "Station",
+    "StationInfo",
+    "StationSummary",
+    "Storage",
+]

@@ -48,7 +48,7 @@ _CLASSES: dict[int, type[MemphisRequestError]] = {
 }
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a failure of the broker
     """What a broker service raises to refuse a request; the edge turns it into a reply.
 
     Attributes:

@@ -21,6 +21,16 @@ ORIGINAL_MESSAGE_ID: Final = "msg-id"
 REQUEST_INFO: Final = "Nats-Request-Info"
 """Added by the engine to a request that crosses accounts: who asks."""
 
+DEAD_LETTER_STATION: Final = "$memphis_deadLetterStation"
+"""On a dead letter, with the six below: which message it is, whose, and why."""
+DEAD_LETTER_PARTITION: Final = "$memphis_deadLetterPartition"
+DEAD_LETTER_SEQUENCE: Final = "$memphis_deadLetterSequence"
+DEAD_LETTER_GROUP: Final = "$memphis_deadLetterGroup"
+DEAD_LETTER_REASON: Final = "$memphis_deadLetterReason"
+DEAD_LETTER_DELIVERIES: Final = "$memphis_deadLetterDeliveries"
+DEAD_LETTER_TIME: Final = "$memphis_deadLetterTime"
+"""When the original was stored, RFC 3339."""
+
 RESERVED_PREFIX: Final = "$memphis"
 _ENGINE_PREFIX: Final = "nats-"
 
@@ -45,9 +55,13 @@ def check_user_header(key: object, value: object) -> None:
             f"{type(value).__name__}"
         )
     if key.startswith(RESERVED_PREFIX):
-        raise MemphisHeaderError(f"header keys that begin with {RESERVED_PREFIX} are reserved: {key!r}")
+        raise MemphisHeaderError(
+            f"header keys that begin with {RESERVED_PREFIX} are reserved: {key!r}"
+        )
     if key.lower().startswith(_ENGINE_PREFIX):
-        raise MemphisHeaderError(f"header keys that begin with Nats- are reserved for the engine: {key!r}")
+        raise MemphisHeaderError(
+            f"header keys that begin with Nats- are reserved for the engine: {key!r}"
+        )
     if _KEY.fullmatch(key) is None:
         raise MemphisHeaderError(
             f"the header key {key!r} is not valid: use printable ASCII without spaces and colons"

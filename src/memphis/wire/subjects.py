@@ -74,9 +74,7 @@ def updates_subject(station: StationName) -> str:
     return f"$memphis.updates.{station.internal}"
 
 
-def dead_letter_subject(
-    station: StationName, partition: int, group: GroupName, kind: str
-) -> str:
+def dead_letter_subject(station: StationName, partition: int, group: GroupName, kind: str) -> str:
     """Under which a dead letter is stored in the broker's dead-letter stream."""
     return f"$memphis.dead_letters.{station.internal}.{partition}.{group.internal}.{kind}"
 

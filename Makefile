@@ -1,0 +1,53 @@
+# The whole workflow. Every target makes the virtual environment it needs, once, and again when
+# pyproject.toml changes. `make help` lists them.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# What the application needs, and what working on the project needs on top.
+RUN_READY := $(VENV)/.ready-run
+DEV_READY := $(VENV)/.ready-dev
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check format bench chaos flights clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(RUN_READY) ## Stream a week of real flights through a broker and count every one
+	@$(BIN)/memphis demo
+
+serve: $(RUN_READY) ## Start a broker on 127.0.0.1:6666 (options: make serve ARGS="--port 7777")
+	@$(BIN)/memphis serve $(ARGS)
+
+test: $(DEV_READY) ## Run all tests against a real engine (one file: make test ARGS=tests/tidy)
+	@$(BIN)/pytest --quiet $(ARGS)
+
+check: $(DEV_READY) ## Lint, format, types and layers, without changing a file
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "some files are not formatted: run 'make format'"; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo >$(VENV)/lint-imports.txt 2>&1 || { cat $(VENV)/lint-imports.txt; exit 1; }
+	@echo "lint, format, types and layers are clean"
+
+format: $(DEV_READY) ## Format all files and mend what ruff can mend
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+bench: $(DEV_READY) ## Measure producing and consuming on this machine
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+chaos: $(DEV_READY) ## Stream a year of flights while broker and engine are killed
+	@$(BIN)/python -m tests.chaos.flights $(ARGS)
+
+flights: chaos
+
+clean: ## Remove the virtual environment and all caches
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUN_READY): pyproject.toml .ci/make-venv
+	@.ci/make-venv $(VENV) run
+
+$(DEV_READY): pyproject.toml .ci/make-venv
+	@.ci/make-venv $(VENV) dev

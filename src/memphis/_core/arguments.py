@@ -1,0 +1,36 @@
+"""Names as callers give them, checked and turned into typed names."""
+
+from __future__ import annotations
+
+import uuid
+import warnings
+from collections.abc import Sequence
+
+from memphis.exceptions import MemphisUsageError
+from memphis.wire.names import StationName
+
+
+def suffixed(name: str, generate_random_suffix: bool) -> str:
+    """The name, with 8 random characters where the deprecated option asks for them."""
+    if not generate_random_suffix:
+        return name
+    warnings.warn(
+        "generate_random_suffix is deprecated; names need not be unique",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return f"{name}_{uuid.uuid4().hex[:8]}"
+
+
+def station_names(names: str | Sequence[str]) -> list[StationName]:
+    """One name or several different ones, as a list.
+
+    Raises:
+        MemphisUsageError: A name that breaks the grammar, none at all, or one twice.
+    """
+    if isinstance(names, str):
+        return [StationName.parse(names)]
+    parsed = [StationName.parse(name) for name in names]
+    if not parsed or len(set(parsed)) != len(parsed):
+        raise MemphisUsageError("give one station name, or a list of different ones")
+    return parsed

@@ -1,0 +1,131 @@
+"""A consumer's membership of its group: joining, being counted, leaving.
+
+Whether a group has live members is not written down anywhere that could be out of date: every member
+listens on the group's members subject, and the broker asks there before it ends a group.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memphis.exceptions import MemphisError, MemphisNotFoundError, MemphisUsageError
+from memphis.wire.models import (
+    GroupJoin,
+    GroupJoined,
+    GroupLeave,
+    GroupLeft,
+    StationInfo,
+    StationInfoGet,
+)
+from memphis.wire.names import GroupName, StationName
+from memphis.wire.subjects import members_subject, pull_subject
+
+if TYPE_CHECKING:
+    from memphis._core.session import Session
+    from memphis._core.station_state import StationState
+
+_PRESENT = b"+"
+
+
+def check_join(
+    max_ack_time_ms: int, max_msg_deliveries: int, start_sequence: int, last_messages: int
+) -> None:
+    """Check how a group is to read.
+
+    Raises:
+        MemphisUsageError: A value out of its range, or two starting points.
+    """
+    for name, value, low in (
+        ("max_ack_time_ms", max_ack_time_ms, 1),
+        ("max_msg_deliveries", max_msg_deliveries, 1),
+        ("start_consume_from_sequence", start_sequence, 1),
+        ("last_messages", last_messages, -1),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise MemphisUsageError(f"{name} must be an int from {low}, not {value!r}")
+    if start_sequence > 1 and last_messages > -1:
+        raise MemphisUsageError(
+            "give start_consume_from_sequence or last_messages, not both: each says where to begin"
+        )
+
+
+class Membership:
+    """One member of one group. Counted from :meth:`join` until :meth:`leave`."""
+
+    def __init__(self, session: Session, state: StationState, group: GroupName) -> None:
+        self._session = session
+        self.state = state
+        self.group = group
+        self._subscription = session.connection.subscribe(
+            members_subject(state.name, group), self._answer
+        )
+
+    @classmethod
+    async def join(
+        cls,
+        session: Session,
+        station: StationName,
+        group: GroupName,
+        *,
+        max_ack_time_ms: int,
+        max_msg_deliveries: int,
+        start_sequence: int,
+        last_messages: int,
+        retries: int,
+    ) -> Membership:
+        """Join, creating group and station where they do not exist.
+
+        Raises:
+            MemphisRequestError: The broker refused.
+            MemphisConnectError: No broker answered.
+        """
+        request = GroupJoin(
+            station=station,
+            group=group,
+            max_ack_time_ms=max_ack_time_ms,
+            max_msg_deliveries=max_msg_deliveries,
+            start_consume_from_sequence=start_sequence,
+            last_messages=last_messages,
+        )
+        joined = await session.rpc.call(request, GroupJoined, retries=retries)
+        return cls(session, session.states.open(joined.station), group)
+
+    def pull_subjects(self) -> dict[int, str]:
+        """For each partition, where its messages are asked for."""
+        return {p: pull_subject(self.state.name, p, self.group) for p in self.state.partitions}
+
+    async def is_gone(self) -> bool:
+        """Whether the group has ended. In doubt (no broker answers) it has not."""
+        if self.state.removed:
+            return True
+        try:
+            info = await self._session.rpc.call(
+                StationInfoGet(name=self.state.name), StationInfo, retries=0
+            )
+        except MemphisNotFoundError:
+            return True
+        except MemphisError:
+            return False
+        return all(group.name != self.group for group in info.groups)
+
+    def end(self) -> None:
+        """Be counted no more. The group stays."""
+        self._subscription.unsubscribe()
+
+    async def leave(self, retries: int) -> None:
+        """Be counted no more, and have the group ended if nobody else is left in it.
+
+        The engine reads the end of the listening before the request, because both go the same way.
+        """
+        self.end()
+        try:
+            await self._session.rpc.call(
+                GroupLeave(station=self.state.name, group=self.group), GroupLeft, retries=retries
+            )
+        except MemphisNotFoundError:
+            return  # the station went before, and the group with it
+
+    def _answer(self, frame: tuple[Any, ...]) -> None:
+        reply = frame[3]
+        if reply:
+            self._session.connection.publish(reply, _PRESENT)

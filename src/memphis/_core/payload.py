@@ -1,0 +1,54 @@
+"""From what an application produces to the bytes that are stored, where no schema says otherwise."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from memphis.exceptions import MemphisUsageError
+
+
+def encode_payload(message: Any) -> bytes:
+    """The bytes of a message; a snapshot, so the caller may change the object afterwards.
+
+    ``bytes``, ``bytearray`` and ``memoryview`` go as they are, ``str`` as UTF-8, ``dict`` and ``list``
+    as JSON, a protobuf message in its binary form, a GraphQL document as its text.
+
+    Raises:
+        MemphisUsageError: Any other type, or a value that its form cannot hold.
+    """
+    if isinstance(message, bytes):
+        return message
+    if isinstance(message, bytearray | memoryview):
+        return bytes(message)
+    if isinstance(message, str):
+        return _encode_text(message)
+    if isinstance(message, dict | list):
+        return _encode_json(message)
+    if hasattr(message, "SerializeToString") and hasattr(message, "DESCRIPTOR"):
+        return bytes(message.SerializeToString())
+    # Whoever holds a document has imported graphql-core; others need not have it installed.
+    graphql = sys.modules.get("graphql")
+    if graphql is not None and isinstance(message, graphql.DocumentNode):
+        return _encode_text(graphql.print_ast(message))
+    raise MemphisUsageError(
+        f"a message of type {type(message).__name__} cannot be produced: give bytes, bytearray, "
+        "memoryview, str, dict, list, a protobuf message or a GraphQL document"
+    )
+
+
+def _encode_text(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise MemphisUsageError(f"the message is no text that UTF-8 can hold: {error}") from error
+
+
+def _encode_json(value: dict[Any, Any] | list[Any]) -> bytes:
+    try:
+        return json.dumps(
+            value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        ).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MemphisUsageError(f"the message cannot be written as JSON: {error}") from error

@@ -1,0 +1,46 @@
+"""The parent of every task that the SDK starts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+class TaskOwner:
+    """Holds tasks until they end, and ends them when it is closed.
+
+    asyncio itself keeps only weak references, so a task without an owner may vanish half-way.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, coroutine: Coroutine[Any, Any, _T], name: str) -> asyncio.Task[_T]:
+        """Run ``coroutine`` as a task of this owner, at once."""
+        task = asyncio.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def finish(self, deadline_s: float) -> None:
+        """Let the tasks end by themselves, then cancel those that have not after ``deadline_s``.
+
+        The task that calls this is left alone. Failures stay with the tasks: whoever awaits one
+        gets its exception, and asyncio logs the exception of a task that nobody awaited.
+        """
+        others = self._tasks - {asyncio.current_task()}
+        if not others:
+            return
+        _, late = await asyncio.wait(others, timeout=deadline_s)
+        for task in late:
+            _log.warning(
+                "%s did not end within %.1f s and is cancelled", task.get_name(), deadline_s
+            )
+            task.cancel()
+        if late:
+            await asyncio.wait(late)

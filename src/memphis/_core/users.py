@@ -1,0 +1,92 @@
+"""The producers and consumers that work on a connection, and how they come to their end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from memphis.exceptions import MemphisError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from memphis._core.membership import Membership
+
+_log = logging.getLogger(__name__)
+
+DRAIN_S: Final = 30.0
+"""How long a closing connection lets messages in flight and running tasks come to their end."""
+
+
+class EndableProducer(Protocol):
+    """What is asked of a producer here."""
+
+    producer_name: str
+
+    def destroy(self) -> Awaitable[Any]:
+        """Confirm or report what is pending."""
+        ...
+
+
+class EndableConsumer(Protocol):
+    """What is asked of a consumer here."""
+
+    @property
+    def station_name(self) -> str:
+        """The station it reads."""
+        ...
+
+    async def end(self) -> None:
+        """Stop reading; the group stays."""
+        ...
+
+
+class StationUsers:
+    """Who produces and who consumes on one connection."""
+
+    def __init__(self) -> None:
+        self._producers: set[EndableProducer] = set()
+        self._consumers: dict[EndableConsumer, Membership] = {}
+
+    def add_producer(self, producer: EndableProducer) -> None:
+        """Count a producer in."""
+        self._producers.add(producer)
+
+    def forget_producer(self, producer: EndableProducer) -> None:
+        """A producer has ended."""
+        self._producers.discard(producer)
+
+    def add_consumer(self, consumer: EndableConsumer, membership: Membership) -> None:
+        """Count a consumer in."""
+        self._consumers[consumer] = membership
+
+    async def leave_group(self, consumer: EndableConsumer, retries: int) -> None:
+        """A consumer was destroyed: it leaves its group, which ends with its last member."""
+        membership = self._consumers.pop(consumer, None)
+        if membership is not None:
+            await membership.leave(retries)
+
+    async def end_consumers_of(self, station: str) -> None:
+        """A station was destroyed here: its consumers have nothing to read any more."""
+        for consumer in [c for c in self._consumers if c.station_name == station]:
+            membership = self._consumers.pop(consumer)
+            await consumer.end()
+            membership.end()
+
+    async def end_all(self) -> list[MemphisError]:
+        """End consumers, then producers; return the failures that nobody has been told of."""
+        while self._consumers:
+            consumer, membership = self._consumers.popitem()
+            await consumer.end()
+            membership.end()
+        failures: list[MemphisError] = []
+        for producer in list(self._producers):
+            try:
+                async with asyncio.timeout(DRAIN_S):
+                    await producer.destroy()
+            except TimeoutError:
+                _log.warning("producer %s did not drain in time", producer.producer_name)
+            except MemphisError as error:
+                failures.append(error)
+        return failures

@@ -1,0 +1,371 @@
+"""Consumers: members of a group that take messages in batches, one by one, or with a handler.
+
+The flow: the engine → puller → :class:`GroupReader` → ``Message`` → your code → ``ack``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from memphis._core.reader import GroupReader
+from memphis.exceptions import (
+    MemphisClosedError,
+    MemphisConnectError,
+    MemphisError,
+    MemphisTimeoutError,
+    MemphisUsageError,
+)
+from memphis.message import Message, MessageSource
+from memphis.wire.partitions import check_selectors, partition_for_key
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from memphis._core.membership import Membership
+    from memphis._core.session import Session
+
+__all__ = ["Consumer", "Handler"]
+
+_log = logging.getLogger(__name__)
+
+BATCH_SIZE_MAX: Final = 5000
+_ITERATION_WAIT_S: Final = 5.0
+"""How long one pull of ``async for`` waits in the engine; it is renewed as often as needed."""
+_RECONNECT_CHECK_S: Final = 5.0
+_DRY_TEXT: Final = "Memphis: TimeoutError"
+"""What the specification says a handler is told when the station has run dry."""
+
+Handler = Callable[[list[Message], MemphisError | None, dict[str, Any]], Any]
+"""``handler(messages, error, context)``; a coroutine function or a plain function."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerOptions:
+    """How a consumer reads; times in milliseconds."""
+
+    pull_interval_ms: int = 1000
+    batch_size: int = 10
+    batch_max_time_to_wait_ms: int = 100
+
+    def __post_init__(self) -> None:
+        check_batch_size(self.batch_size)
+        _check_count("pull_interval_ms", self.pull_interval_ms)
+        _check_count("batch_max_time_to_wait_ms", self.batch_max_time_to_wait_ms)
+
+
+class Consumer:
+    """A member of a consumer group of one station. Made by ``Memphis.consumer``.
+
+    Read in one of three ways, one at a time: :meth:`fetch`, :meth:`consume`, or
+    ``async for message in consumer``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        membership: Membership,
+        options: ConsumerOptions,
+        reader: GroupReader[Message],
+        session: Session,
+        leave: Callable[[Consumer, int], Awaitable[None]],
+    ) -> None:
+        self.consumer_name = name
+        self.consumer_group = str(membership.group)
+        self._state = membership.state
+        self._options = options
+        self._reader = reader
+        self._connection = session.connection
+        self._tasks = session.tasks
+        self._leave = leave
+        self._context: dict[str, Any] = {}
+        self._consuming: asyncio.Task[None] | None = None
+        self._destroying: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._running = asyncio.Event()
+        self._running.set()
+
+    @property
+    def station_name(self) -> str:
+        """The station that is read."""
+        return str(self._state.name)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it was destroyed, or its station removed: it will not read again."""
+        return self._reader.is_closed or self._state.removed
+
+    def set_context(self, context: dict[str, Any]) -> None:
+        """Set what the handler gets as its third argument."""
+        self._context = context
+
+    def consume(
+        self,
+        callback: Handler,
+        consumer_partition_key: str | None = None,
+        consumer_partition_number: int = -1,
+    ) -> None:
+        """Call ``callback(messages, error, context)`` for batch after batch, in a task of its own.
+
+        The station is polled every ``pull_interval_ms`` (0: without a pause), and the handler is
+        awaited before the next poll. An exception in the handler is logged with its traceback and
+        the loop goes on; messages that it did not acknowledge are delivered again after
+        ``max_ack_time_ms``. When the station has run dry, the handler is told once, with no messages
+        and a ``MemphisTimeoutError`` that reads ``Memphis: TimeoutError``, and again only after
+        messages have come meanwhile. When reading must end (the group or station is gone, the
+        connection is given up) the handler gets that error, and the loop ends.
+
+        Args:
+            callback: A coroutine function or a plain function.
+            consumer_partition_key: Read only the partition that messages with this key go to.
+            consumer_partition_number: Read only this partition.
+
+        Raises:
+            MemphisUsageError: A bad partition choice, or the consumer is consuming already.
+            MemphisClosedError: The consumer was destroyed.
+        """
+        self._check_open()
+        if not callable(callback):
+            raise MemphisUsageError("the handler must be a function or coroutine function")
+        if self._consuming is not None and not self._consuming.done():
+            raise MemphisUsageError(
+                f"the consumer {self.consumer_name!r} is consuming already; stop() it first"
+            )
+        numbers = self._numbers(consumer_partition_key, consumer_partition_number)
+        self._stopping.clear()
+        self._consuming = self._tasks.start(
+            self._consume(callback, numbers),
+            f"consumer {self.consumer_name} of {self.station_name}",
+        )
+
+    async def fetch(
+        self,
+        batch_size: int = 10,
+        consumer_partition_key: str | None = None,
+        consumer_partition_number: int = -1,
+        prefetch: bool = False,
+    ) -> list[Message]:
+        """Take up to ``batch_size`` messages, from all partitions in turn.
+
+        Returns when the batch is full or the consumer's ``batch_max_time_to_wait_ms`` has passed;
+        the list is empty only if no partition had a message.
+
+        Args:
+            batch_size: 1 to 5000.
+            consumer_partition_key: Take only from the partition that this key goes to.
+            consumer_partition_number: Take only from this partition.
+            prefetch: Ask for the next batch at once, so that the next fetch finds it here. At most
+                one batch is held, and none longer than the consumer's ``max_ack_time_ms``.
+
+        Raises:
+            MemphisUsageError: A bad batch size or partition choice.
+            MemphisClosedError: The consumer was destroyed.
+            MemphisNotFoundError: The station or the group is gone.
+            MemphisConnectError: The connection is closed, or lost for longer than the wait.
+
+        Cancelling loses nothing: what has arrived is given to the next fetch. Concurrent fetches
+        take turns.
+        """
+        self._check_open()
+        check_batch_size(batch_size)
+        numbers = self._numbers(consumer_partition_key, consumer_partition_number)
+        wait_s = self._options.batch_max_time_to_wait_ms / 1000
+        messages = await self._reader.read(batch_size, wait_s, numbers)
+        if prefetch:
+            self._reader.prefetch(batch_size, wait_s, numbers)
+        return messages
+
+    def __aiter__(self) -> Self:
+        """Messages one by one, as they come, until :meth:`stop` or :meth:`destroy`."""
+        self._check_open()
+        self._stopping.clear()
+        return self
+
+    async def __anext__(self) -> Message:
+        while not self._stopping.is_set():
+            await self._running.wait()
+            message = self._reader.take_one()
+            if message is not None:
+                return message
+            await self._next_arrived()
+        raise StopAsyncIteration
+
+    async def stop(self) -> None:
+        """End :meth:`consume` or ``async for`` after the batch in hand; the group keeps its position.
+
+        Waits until the handler has returned, unless it is the handler that calls this.
+        """
+        self._stopping.set()
+        self._running.set()
+        self._reader.wake()
+        if self._consuming is not None and self._consuming is not asyncio.current_task():
+            await asyncio.wait({self._consuming})
+
+    def pause(self) -> None:
+        """Poll no more until :meth:`resume`; a handler that is running finishes its batch."""
+        self._running.clear()
+
+    def resume(self) -> None:
+        """Go on after :meth:`pause`."""
+        self._running.set()
+
+    def destroy(self, timeout_retries: int = 5) -> asyncio.Task[None]:
+        """Stop, and leave the group; the group ends, with its position, with its last member.
+
+        Messages that were fetched ahead and not taken go back to the group. It begins at once,
+        whether or not the returned task is awaited; awaiting it raises what went wrong. Calling it
+        again returns the same task.
+
+        Args:
+            timeout_retries: How often the broker is asked again when it does not answer.
+        """
+        if self._destroying is None:
+            self._destroying = self._tasks.start(
+                self._destroy(timeout_retries), f"destroy consumer {self.consumer_name}"
+            )
+        return self._destroying
+
+    async def _destroy(self, retries: int) -> None:
+        await self.end()
+        await self._leave(self, retries)
+
+    async def end(self) -> None:
+        """Stop reading for good and give back what was not taken; the group stays as it is."""
+        self._stopping.set()
+        self._running.set()
+        self._reader.close()
+        if self._consuming is not None:
+            await self.stop()
+
+    def _check_open(self) -> None:
+        if self._destroying is not None or self._reader.is_closed:
+            raise MemphisClosedError(f"the consumer {self.consumer_name!r} was destroyed")
+
+    def _numbers(self, key: str | None, number: int) -> Sequence[int]:
+        partitions = self._state.partitions
+        check_selectors(key, number, partitions)
+        if number != -1:
+            return [number]
+        if key is not None:
+            return [partition_for_key(key, partitions)]
+        return partitions
+
+    async def _next_arrived(self) -> None:
+        """Wait until a message is in the reader's buffer, or for the time of one pull.
+
+        While the connection is lost this returns at the latest after that time, and is called again.
+        """
+        try:
+            await self._reader.arrive(
+                self._options.batch_size, _ITERATION_WAIT_S, self._state.partitions
+            )
+        except MemphisClosedError:
+            self._stopping.set()
+        except MemphisConnectError:
+            if self._connection.is_closed:
+                raise
+
+    async def _consume(self, handler: Handler, numbers: Sequence[int]) -> None:
+        told_dry = False
+        while not self._stopping.is_set():
+            await self._running.wait()
+            started = time.monotonic()
+            try:
+                messages = await self._poll(numbers)
+            except MemphisClosedError:
+                return
+            except MemphisError as error:
+                _log.warning("consumer %s ends: %s", self.consumer_name, error)
+                await self._handle(handler, [], error)
+                return
+            if messages is None:
+                continue
+            if messages:
+                told_dry = False
+                await self._handle(handler, messages, None)
+            elif not told_dry and not self._stopping.is_set():
+                told_dry = True
+                await self._handle(handler, [], MemphisTimeoutError(_DRY_TEXT))
+            await self._pause_until(started + self._options.pull_interval_ms / 1000)
+
+    async def _poll(self, numbers: Sequence[int]) -> list[Message] | None:
+        """A batch; None if the connection is lost for the moment."""
+        options = self._options
+        try:
+            return await self._reader.read(
+                options.batch_size, options.batch_max_time_to_wait_ms / 1000, numbers
+            )
+        except MemphisConnectError:
+            if self._connection.is_closed:
+                raise
+        try:
+            await self._connection.wait_connected(_RECONNECT_CHECK_S)
+        except MemphisError:
+            if self._connection.is_closed:
+                raise
+        return None
+
+    async def _handle(
+        self, handler: Handler, messages: list[Message], error: MemphisError | None
+    ) -> None:
+        try:
+            outcome = handler(messages, error, self._context)
+            if inspect.isawaitable(outcome):
+                await outcome
+        except Exception:  # noqa: BLE001 - supervisor: an application's handler must not stop the consumer
+            _log.exception(
+                "the handler of consumer %s of station %s failed; of its %d messages, those not "
+                "acknowledged are delivered again",
+                self.consumer_name,
+                self.station_name,
+                len(messages),
+            )
+
+    async def _pause_until(self, moment: float) -> None:
+        left_s = moment - time.monotonic()
+        if left_s <= 0:
+            return
+        try:
+            async with asyncio.timeout(left_s):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+
+def new_consumer(
+    name: str,
+    session: Session,
+    membership: Membership,
+    options: ConsumerOptions,
+    max_ack_time_s: float,
+    leave: Callable[[Consumer, int], Awaitable[None]],
+) -> Consumer:
+    """Put a consumer together for a group that was joined; starts nothing."""
+    source = MessageSource(session.connection, session.rpc, membership.state, membership.group)
+    reader = GroupReader(
+        session.connection,
+        session.puller,
+        membership.pull_subjects(),
+        lambda *parts: Message(source, *parts),
+        membership.is_gone,
+        max_ack_time_s,
+    )
+    return Consumer(name, membership, options, reader, session, leave)
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raise MemphisUsageError unless it is an int from 1 to 5000."""
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int):
+        raise MemphisUsageError(f"batch_size must be an int, not {type(batch_size).__name__}")
+    if not 1 <= batch_size <= BATCH_SIZE_MAX:
+        raise MemphisUsageError(f"batch_size must be from 1 to {BATCH_SIZE_MAX}, not {batch_size}")
+
+
+def _check_count(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise MemphisUsageError(f"{name} must be an int from 0, not {value!r}")

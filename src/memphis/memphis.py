@@ -1,0 +1,513 @@
+"""The entry point: a connection to a broker, and everything one can ask for on it."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from memphis._core.arguments import station_names, suffixed
+from memphis._core.dialing import ConnectArguments, connect_options
+from memphis._core.membership import Membership, check_join
+from memphis._core.schemas import read_schema_file
+from memphis._core.sending import StationSender
+from memphis._core.session import Session
+from memphis._core.stations import list_stations, open_station, station_options
+from memphis._core.users import StationUsers
+from memphis.consumer import Consumer, ConsumerOptions, check_batch_size, new_consumer
+from memphis.exceptions import (
+    MemphisClosedError,
+    MemphisConnectError,
+    MemphisUsageError,
+)
+from memphis.producer import Producer
+from memphis.station import Station
+from memphis.types import Retention, Storage
+from memphis.wire.models import (
+    Done,
+    SchemaAttach,
+    SchemaCreate,
+    SchemaDetach,
+    SchemaStored,
+    StationDescription,
+    StationGet,
+    StationSummary,
+)
+from memphis.wire.names import ConsumerName, GroupName, ProducerName, SchemaName, StationName
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from memphis._core.sending import ErrorCallback
+    from memphis._core.station_state import StationState
+    from memphis.headers import Headers
+    from memphis.message import Message
+
+__all__ = ["Memphis"]
+
+PORT_DEFAULT: Final = 6666
+
+
+class Memphis:
+    """A connection to a Memphis broker.
+
+    Create it, :meth:`connect`, use it, :meth:`close` it; or ``async with Memphis() as memphis:``,
+    which closes it at the end. One object may be used from any number of tasks of one event loop.
+
+    Unless its text says otherwise, a method here raises ``MemphisClosedError`` after :meth:`close`,
+    ``MemphisConnectError`` before :meth:`connect` and when no broker answers,
+    ``MemphisRequestError`` (with a ``code``) when the broker refuses, and ``MemphisUsageError`` for a
+    bad argument, which changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._session: Session | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._connecting = False
+        self._users = StationUsers()
+        self._cached_producers: dict[tuple[tuple[str, ...], str], Producer] = {}
+        self._cached_consumers: dict[tuple[str, str, str], Consumer] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def connect(
+        self,
+        host: str,
+        username: str,
+        account_id: int = 1,  # noqa: ARG002 - of the original's cloud; accepted and ignored
+        connection_token: str = "",
+        password: str = "",
+        port: int = PORT_DEFAULT,
+        reconnect: bool = True,
+        max_reconnect: int = -1,
+        reconnect_interval_ms: int = 1500,
+        timeout_ms: int = 2000,
+        cert_file: str = "",
+        key_file: str = "",
+        ca_file: str = "",
+    ) -> None:
+        """Connect and log in; ends within ``timeout_ms``, one way or the other.
+
+        After a lost connection it comes back by itself, and producers and consumers go on.
+
+        Args:
+            host: Name or address; may carry a scheme and a port.
+            username: Who connects.
+            account_id: Ignored.
+            connection_token: The token that users of this broker share; or
+            password: the user's password: exactly one of the two.
+            port: Default 6666.
+            reconnect: Whether to come back after the connection was lost.
+            max_reconnect: Failed attempts in a row after which it is given up; -1: never.
+            reconnect_interval_ms: The pause between attempts, shortened by a random part of it.
+            timeout_ms: The time for one attempt.
+            cert_file: Certificate to show (PEM), with ``key_file``.
+            key_file: Its private key.
+            ca_file: Certificates to trust instead of the system's.
+
+        Raises:
+            MemphisConnectError: A bad argument, nobody there, or the login was refused; names host,
+                port and reason.
+            MemphisUsageError: It is connected already, or was closed.
+        """
+        if self._session is not None or self._connecting:
+            raise MemphisUsageError("this Memphis object is connected already; make another one")
+        if self._closing is not None:
+            raise MemphisClosedError("this Memphis object was closed; make another one")
+        options, connection_id = connect_options(
+            ConnectArguments(
+                host=host,
+                username=username,
+                connection_token=connection_token,
+                password=password,
+                port=port,
+                reconnect=reconnect,
+                max_reconnect=max_reconnect,
+                reconnect_interval_ms=reconnect_interval_ms,
+                timeout_ms=timeout_ms,
+                cert_file=cert_file,
+                key_file=key_file,
+                ca_file=ca_file,
+            )
+        )
+        self._connecting = True
+        try:
+            self._session = await Session.open(options, connection_id)
+        finally:
+            self._connecting = False
+
+    def is_connected(self) -> bool:
+        """Whether the connection stands at this moment; never raises."""
+        return self._session is not None and self._session.connection.is_connected
+
+    async def close(self) -> None:
+        """End everything in good order: consumers, then producers, then the connection.
+
+        Messages in flight are confirmed or have failed when this returns; groups keep their position
+        and stations stay. Calling it again, or before :meth:`connect`, does no harm.
+
+        Raises:
+            MemphisError: Messages failed whose results nobody awaited and no error callback was told
+                of. The connection is closed all the same.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="close memphis")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        session = self._session
+        if session is None:
+            return
+        try:
+            failures = await self._users.end_all()
+        finally:
+            await session.close()
+            self._cached_producers.clear()
+            self._cached_consumers.clear()
+        if failures:
+            raise failures[0]
+
+    # Stations.
+
+    async def station(
+        self,
+        name: str,
+        retention_type: Retention = Retention.MAX_MESSAGE_AGE_SECONDS,
+        retention_value: int = 3600,
+        storage_type: Storage = Storage.DISK,
+        replicas: int = 1,
+        idempotency_window_ms: int = 120000,
+        schema_name: str = "",
+        send_poison_msg_to_dls: bool = True,
+        send_schema_failed_msg_to_dls: bool = True,
+        tiered_storage_enabled: bool = False,
+        partitions_number: int = 1,
+        dls_station: str = "",
+        timeout_retries: int = 5,
+        schema: str = "",
+    ) -> Station:
+        """Create a station, or get the handle of the one that has this name.
+
+        A station that exists is not changed; if its options differ from those given, a warning is
+        logged.
+
+        Args:
+            name: 1 to 128 characters of ``a-z 0-9 _ . -``, first and last a letter or digit; upper
+                case is lowered.
+            retention_type: By what messages go.
+            retention_value: Seconds, messages or bytes, as the type says; ignored for
+                ``ACK_BASED``. Messages and bytes bound the whole station: each partition gets its
+                share, rounded up.
+            storage_type: Disk or memory.
+            replicas: On how many servers each message is kept, 1 to 5.
+            idempotency_window_ms: How long a ``msg_id`` is remembered, 100 to 86 400 000; cut to the
+                retention age where that is shorter.
+            schema_name: A schema to attach; it must exist.
+            send_poison_msg_to_dls: Keep messages that a group could not process as dead letters.
+            send_schema_failed_msg_to_dls: Keep messages that failed the schema as dead letters.
+            tiered_storage_enabled: Stored with the station, for brokers with a second tier.
+            partitions_number: 1 to 10 000.
+            dls_station: A station that gets a copy of each dead letter.
+            timeout_retries: How often the broker is asked again when it does not answer.
+            schema: Another name of ``schema_name``.
+
+        Raises:
+            MemphisUsageError: A bad name or option.
+            MemphisNotFoundError: There is no such schema.
+            MemphisRequestError: The broker refused, for example more replicas than servers.
+        """
+        session = self._open_session()
+        if schema and schema_name and schema != schema_name:
+            raise MemphisUsageError("schema and schema_name are the same option; give one")
+        options = station_options(
+            retention_type=retention_type,
+            retention_value=retention_value,
+            storage_type=storage_type,
+            replicas=replicas,
+            idempotency_window_ms=idempotency_window_ms,
+            schema_name=schema_name or schema,
+            send_poison_msg_to_dls=send_poison_msg_to_dls,
+            send_schema_failed_msg_to_dls=send_schema_failed_msg_to_dls,
+            tiered_storage_enabled=tiered_storage_enabled,
+            partitions_number=partitions_number,
+            dls_station=dls_station,
+        )
+        state = await open_station(session, StationName.parse(name), options, timeout_retries)
+        return self._station(session, state)
+
+    async def existing_station(self, name: str) -> Station:
+        """The handle of a station that exists.
+
+        Raises:
+            MemphisNotFoundError: There is no such station.
+        """
+        session = self._open_session()
+        request = StationGet(name=StationName.parse(name))
+        description = await session.rpc.call(request, StationDescription)
+        return self._station(session, session.states.open(description))
+
+    async def stations(self) -> list[StationSummary]:
+        """All stations in the order of their names, with what they hold."""
+        return await list_stations(self._open_session().rpc)
+
+    # Schemas.
+
+    async def create_schema(
+        self, schema_name: str, schema_type: str, schema_path: str, timeout_retries: int = 5
+    ) -> None:
+        """Store the content of a file as a schema; new content under a name is a new version.
+
+        Args:
+            schema_name: As station names.
+            schema_type: ``protobuf``, ``json``, ``graphql`` or ``avro``.
+            schema_path: The file, in UTF-8.
+            timeout_retries: How often the broker is asked again when it does not answer.
+
+        Raises:
+            MemphisSchemaError: An unknown type, or a file that cannot be read.
+            MemphisRequestError: The name has a schema of another type.
+        """
+        session = self._open_session()
+        name = SchemaName.parse(schema_name)
+        kind, content = await asyncio.to_thread(read_schema_file, schema_type, schema_path)
+        await session.rpc.call(
+            SchemaCreate(name=name, type=kind, content=content),
+            SchemaStored,
+            retries=timeout_retries,
+        )
+
+    async def enforce_schema(self, name: str, station_name: str, timeout_retries: int = 5) -> None:
+        """Attach a schema to a station; it replaces one that is attached.
+
+        Raises:
+            MemphisNotFoundError: There is no such schema or station.
+        """
+        request = SchemaAttach(name=SchemaName.parse(name), station=StationName.parse(station_name))
+        await self._open_session().rpc.call(request, Done, retries=timeout_retries)
+
+    async def attach_schema(self, name: str, station_name: str) -> None:
+        """The original's older name of :meth:`enforce_schema`."""
+        warnings.warn(
+            "attach_schema is deprecated; use enforce_schema", DeprecationWarning, stacklevel=2
+        )
+        await self.enforce_schema(name, station_name)
+
+    async def detach_schema(self, station_name: str, timeout_retries: int = 5) -> None:
+        """Detach the station's schema; does nothing if it has none.
+
+        Raises:
+            MemphisNotFoundError: There is no such station.
+        """
+        request = SchemaDetach(station=StationName.parse(station_name))
+        await self._open_session().rpc.call(request, Done, retries=timeout_retries)
+
+    # The specification's examples spell the two so.
+    enforce_schmea = enforce_schema
+    detach_schmea = detach_schema
+
+    # Producing.
+
+    async def producer(
+        self,
+        station_name: str | Sequence[str],
+        producer_name: str,
+        generate_random_suffix: bool = False,
+        timeout_retries: int = 5,
+        on_error: ErrorCallback | None = None,
+    ) -> Producer:
+        """Make a producer for a station, or for each of several.
+
+        A station that does not exist is created with the defaults of :meth:`station`.
+
+        Args:
+            station_name: A name, or a list of different names.
+            producer_name: Sent with each message; need not be unique.
+            generate_random_suffix: Deprecated; appends 8 random characters to the name.
+            timeout_retries: How often the broker is asked again when it does not answer.
+            on_error: Called with the error of each nonblocking message that failed; such failures
+                are then not raised at ``flush``, ``destroy`` and ``close``.
+        """
+        session = self._open_session()
+        name = ProducerName.parse(suffixed(producer_name, generate_random_suffix))
+        names = station_names(station_name)
+        states = [await open_station(session, n, None, timeout_retries) for n in names]
+        senders = [
+            StationSender(session.publisher, state, name, session.connection_id, on_error)
+            for state in states
+        ]
+        producer = Producer(name, senders, session.tasks, self._users.forget_producer)
+        self._users.add_producer(producer)
+        return producer
+
+    async def produce(
+        self,
+        station_name: str | Sequence[str],
+        producer_name: str,
+        message: Any,
+        generate_random_suffix: bool = False,
+        ack_wait_sec: float = 15,
+        headers: Headers | Mapping[str, str] | None = None,
+        async_produce: bool = False,
+        msg_id: str | None = None,
+        producer_partition_key: str | None = None,
+        producer_partition_number: int = -1,
+        nonblocking: bool = False,
+        concurrent_task_limit: int | None = None,
+        limit_concurrent_tasks: int | None = None,
+    ) -> Any:
+        """Produce with a producer that is made at the first call and kept.
+
+        Arguments, result and errors are those of ``Producer.produce``. If the station was removed
+        since, it is created again.
+        """
+        names = tuple(station_names(station_name))
+        key = (names, ProducerName.parse(producer_name))
+        producer = self._cached_producers.get(key)
+        if producer is None or producer.is_stale:
+            producer = await self.producer(list(names), producer_name, generate_random_suffix)
+            # Another task may have been quicker; one producer keeps one order.
+            cached = self._cached_producers.get(key)
+            if cached is None or cached.is_stale:
+                self._cached_producers[key] = producer
+            else:
+                self._users.forget_producer(producer)
+                producer = cached
+        return await producer.produce(
+            message,
+            ack_wait_sec=ack_wait_sec,
+            headers=headers,
+            async_produce=async_produce,
+            nonblocking=nonblocking,
+            msg_id=msg_id,
+            concurrent_task_limit=concurrent_task_limit,
+            producer_partition_key=producer_partition_key,
+            producer_partition_number=producer_partition_number,
+            limit_concurrent_tasks=limit_concurrent_tasks,
+        )
+
+    # Consuming.
+
+    async def consumer(
+        self,
+        station_name: str,
+        consumer_name: str,
+        consumer_group: str = "",
+        pull_interval_ms: int = 1000,
+        batch_size: int = 10,
+        batch_max_time_to_wait_ms: int = 100,
+        max_ack_time_ms: int = 30000,
+        max_msg_deliveries: int = 2,
+        generate_random_suffix: bool = False,
+        start_consume_from_sequence: int = 1,
+        last_messages: int = -1,
+        timeout_retries: int = 5,
+    ) -> Consumer:
+        """Make a consumer: a member of a group, which is created if it does not exist.
+
+        A station that does not exist is created with the defaults of :meth:`station`. A group that
+        exists keeps its position, whatever starting point is given here.
+
+        Args:
+            station_name: The station to read.
+            consumer_name: This member's name.
+            consumer_group: Default: the consumer's name.
+            pull_interval_ms: How often ``consume`` polls; 0: without a pause.
+            batch_size: Messages per poll of ``consume``, 1 to 5000.
+            batch_max_time_to_wait_ms: How long a poll or fetch waits for its batch to fill.
+            max_ack_time_ms: A message not acknowledged for so long is delivered again.
+            max_msg_deliveries: How often a message is delivered before it counts as poison.
+            generate_random_suffix: Deprecated; appends 8 random characters to the name.
+            start_consume_from_sequence: Where a new group begins, in each partition.
+            last_messages: A new group begins with so many of the station's newest messages; 0: only
+                with those to come; -1: with all.
+            timeout_retries: How often the broker is asked again when it does not answer.
+        """
+        session = self._open_session()
+        name = ConsumerName.parse(suffixed(consumer_name, generate_random_suffix))
+        group = GroupName.parse(consumer_group or name)
+        options = ConsumerOptions(
+            pull_interval_ms=pull_interval_ms,
+            batch_size=batch_size,
+            batch_max_time_to_wait_ms=batch_max_time_to_wait_ms,
+        )
+        check_join(max_ack_time_ms, max_msg_deliveries, start_consume_from_sequence, last_messages)
+        membership = await Membership.join(
+            session,
+            StationName.parse(station_name),
+            group,
+            max_ack_time_ms=max_ack_time_ms,
+            max_msg_deliveries=max_msg_deliveries,
+            start_sequence=start_consume_from_sequence,
+            last_messages=last_messages,
+            retries=timeout_retries,
+        )
+        consumer = new_consumer(
+            name, session, membership, options, max_ack_time_ms / 1000, self._users.leave_group
+        )
+        self._users.add_consumer(consumer, membership)
+        return consumer
+
+    async def fetch_messages(
+        self,
+        station_name: str,
+        consumer_name: str,
+        consumer_group: str = "",
+        batch_size: int = 10,
+        batch_max_time_to_wait_ms: int = 100,
+        max_ack_time_ms: int = 30000,
+        max_msg_deliveries: int = 2,
+        generate_random_suffix: bool = False,
+        start_consume_from_sequence: int = 1,
+        last_messages: int = -1,
+        consumer_partition_key: str | None = None,
+        consumer_partition_number: int = -1,
+        prefetch: bool = False,
+    ) -> list[Message]:
+        """Fetch with a consumer that is made at the first call and kept.
+
+        Arguments are those of :meth:`consumer` and ``Consumer.fetch``. Later calls with the same
+        station, consumer and group use the first call's consumer; of their arguments, only those of
+        ``Consumer.fetch`` have an effect.
+        """
+        check_batch_size(batch_size)
+        key = (StationName.parse(station_name), consumer_name, consumer_group)
+        consumer = self._cached_consumers.get(key)
+        if consumer is None or consumer.is_stale:
+            consumer = await self.consumer(
+                station_name,
+                consumer_name,
+                consumer_group,
+                batch_size=batch_size,
+                batch_max_time_to_wait_ms=batch_max_time_to_wait_ms,
+                max_ack_time_ms=max_ack_time_ms,
+                max_msg_deliveries=max_msg_deliveries,
+                generate_random_suffix=generate_random_suffix,
+                start_consume_from_sequence=start_consume_from_sequence,
+                last_messages=last_messages,
+            )
+            self._cached_consumers[key] = consumer
+        return await consumer.fetch(
+            batch_size, consumer_partition_key, consumer_partition_number, prefetch
+        )
+
+    # What the objects made here need of their maker.
+
+    def _open_session(self) -> Session:
+        if self._closing is not None:
+            raise MemphisClosedError("this Memphis object was closed; make another one")
+        if self._session is None:
+            raise MemphisConnectError("not connected; call connect() first")
+        return self._session
+
+    def _station(self, session: Session, state: StationState) -> Station:
+        return Station(state, session.rpc, session.tasks, self._users.end_consumers_of)

@@ -1,0 +1,221 @@
+"""Producers: from application code to confirmed messages.
+
+The flow: ``Producer.produce`` → payload → partition → window → publisher → the engine's stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from memphis._core.payload import encode_payload
+from memphis._core.sending import (
+    WINDOW_DEFAULT,
+    PendingProduce,
+    ProduceResult,
+    StationSender,
+    summarize_failures,
+)
+from memphis.exceptions import (
+    MemphisClosedError,
+    MemphisError,
+    MemphisPartlyProducedError,
+    MemphisUsageError,
+)
+from memphis.headers import Headers, checked_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memphis._core.tasks import TaskOwner
+
+__all__ = ["PendingProduce", "ProduceResult", "Producer"]
+
+
+class Producer:
+    """Sends messages to one station or several. Made by ``Memphis.producer``.
+
+    Safe to use from any number of tasks of one event loop. Messages keep, per partition, the order in
+    which the calls of ``produce`` were made from one task.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        senders: Sequence[StationSender],
+        tasks: TaskOwner,
+        forget: Callable[[Producer], None],
+    ) -> None:
+        self.producer_name = name
+        self._senders = list(senders)
+        self._tasks = tasks
+        self._forget = forget
+        self._destroying: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def station_name(self) -> str | list[str]:
+        """The station's name, or the list of names of a producer for several."""
+        names = [sender.station_name for sender in self._senders]
+        return names[0] if len(names) == 1 else names
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it was destroyed, or one of its stations removed: it will not produce again."""
+        return self._closed or any(sender.station_removed for sender in self._senders)
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that are neither confirmed nor failed yet."""
+        return sum(sender.in_flight for sender in self._senders)
+
+    async def produce(
+        self,
+        message: Any,
+        ack_wait_sec: float = 15,
+        headers: Headers | Mapping[str, str] | None = None,
+        async_produce: bool | None = None,
+        nonblocking: bool = False,
+        msg_id: str | None = None,
+        concurrent_task_limit: int | None = None,
+        producer_partition_key: str | None = None,
+        producer_partition_number: int = -1,
+        limit_concurrent_tasks: int | None = None,
+    ) -> Any:
+        """Send a message to the station, or to each of the stations.
+
+        Args:
+            message: ``bytes``, ``bytearray``, ``memoryview``, ``str`` (as UTF-8), ``dict`` or
+                ``list`` (as JSON), a protobuf message or a GraphQL document. Copied at once.
+            ack_wait_sec: Seconds until a message without confirmation counts as failed.
+            headers: ``Headers`` or a dict of strings; not changed.
+            async_produce: The original's older name of ``nonblocking``.
+            nonblocking: Return as soon as the message is written, with an awaitable for its result.
+            msg_id: The engine stores a message with this id once within the station's idempotency
+                window. Such a message also survives a lost connection: it is sent again. Unless
+                a partition is chosen, the id chooses it, so that a repeat meets the first.
+            concurrent_task_limit: At most this many messages unconfirmed; more wait here.
+                Default 5000.
+            producer_partition_key: Messages with one key go to one partition, in order.
+            producer_partition_number: The partition, from 1; -1 for none. Without key, number and
+                ``msg_id``, partitions are taken in turn.
+            limit_concurrent_tasks: Another name of ``concurrent_task_limit``.
+
+        Returns:
+            A ``ProduceResult``; with ``nonblocking`` a ``PendingProduce`` that is awaited for one. For
+            several stations, a list of these in the order of the stations.
+
+        Raises:
+            MemphisUsageError: A bad argument, or a message of a type that cannot be sent.
+            MemphisHeaderError: A header that cannot be sent.
+            MemphisClosedError: The producer was destroyed, or the connection closed, before.
+            MemphisNotFoundError: The station was removed.
+            MemphisProduceError: The engine refused the message.
+            MemphisNotConfirmedError: No confirmation came: it may or may not be stored.
+            MemphisPartlyProducedError: Of several stations, some stored it and some did not.
+            MemphisConnectError: The connection was given up.
+
+        Failures of nonblocking messages appear when the result is awaited, through the producer's
+        error callback, or else at the next ``flush()``, ``destroy()`` or ``Memphis.close()``.
+        Cancelling takes back a message that still waits for room, and no other.
+        """
+        if self._closed:
+            raise MemphisClosedError(f"the producer {self.producer_name!r} was destroyed")
+        window = _window(concurrent_task_limit, limit_concurrent_tasks)
+        if not ack_wait_sec > 0:
+            raise MemphisUsageError(f"ack_wait_sec must be above 0, not {ack_wait_sec}")
+        if msg_id == "":
+            msg_id = None  # the original's callers pass "" for "none"
+        payload = encode_payload(message)
+        checked = checked_headers(headers)
+        pending = [
+            await sender.send(
+                payload,
+                headers=checked,
+                message_id=msg_id,
+                key=producer_partition_key,
+                number=producer_partition_number,
+                window=window,
+                deadline_s=ack_wait_sec,
+            )
+            for sender in self._senders
+        ]
+        if nonblocking or async_produce:
+            return pending[0] if len(pending) == 1 else pending
+        if len(pending) == 1:
+            return await pending[0]
+        return await _all_results(self._senders, pending)
+
+    async def flush(self) -> None:
+        """Wait until every message sent so far is confirmed or has failed.
+
+        Raises:
+            MemphisProduceError: Messages failed whose results nobody awaited and no error callback
+                was told of; a single failure is raised itself. Each is raised once.
+        """
+        for sender in self._senders:
+            await sender.flush()
+        error = self._take_error()
+        if error is not None:
+            raise error
+
+    def destroy(self, timeout_retries: int = 5) -> asyncio.Task[None]:  # noqa: ARG002 - the original's parameter; ending a producer needs no request
+        """End the producer: pending messages are confirmed or reported, further ones refused.
+
+        It begins at once, whether or not the returned task is awaited; awaiting it raises what
+        :meth:`flush` raises. Calling it again returns the same task.
+        """
+        if self._destroying is None:
+            self._closed = True
+            self._destroying = self._tasks.start(
+                self._destroy(), f"destroy producer {self.producer_name}"
+            )
+        return self._destroying
+
+    async def _destroy(self) -> None:
+        try:
+            await self.flush()
+        finally:
+            self._forget(self)
+
+    def _take_error(self) -> MemphisError | None:
+        errors: list[MemphisError] = []
+        dropped = 0
+        for sender in self._senders:
+            taken, more = sender.take_failures()
+            errors += taken
+            dropped += more
+        return summarize_failures(errors, dropped, f"producer {self.producer_name!r}")
+
+
+def _window(limit: int | None, other_limit: int | None) -> int:
+    if limit is None:
+        limit = other_limit
+    if limit is None:
+        return WINDOW_DEFAULT
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise MemphisUsageError(f"concurrent_task_limit must be an int from 1, not {limit!r}")
+    return limit
+
+
+async def _all_results(
+    senders: Sequence[StationSender], pending: Sequence[PendingProduce]
+) -> list[ProduceResult]:
+    """The results of one message in several stations: all, or an error that has each of them."""
+    outcomes: list[ProduceResult | MemphisError] = []
+    for one in pending:
+        try:
+            outcomes.append(await one)
+        except MemphisError as error:
+            outcomes.append(error)
+    errors = [outcome for outcome in outcomes if isinstance(outcome, MemphisError)]
+    if not errors:
+        return [outcome for outcome in outcomes if not isinstance(outcome, MemphisError)]
+    if len(errors) == len(outcomes):
+        raise errors[0]
+    raise MemphisPartlyProducedError(
+        f"the message was stored in {len(outcomes) - len(errors)} of {len(outcomes)} stations; "
+        f"the first failure: {errors[0]}",
+        dict(zip((sender.station_name for sender in senders), outcomes, strict=True)),
+    ) from errors[0]

@@ -1,0 +1,101 @@
+"""What waits to be written: collected during one turn of the event loop, written once.
+
+Place in the flow: ``publish → Outbox → Link``. While the connection is away, or the server does
+not read, frames stay here, up to a limit.
+
+Invariant: frames leave in the order they came; at most ``bytes_max`` wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from memphis.exceptions import MemphisConnectError
+from memphis.transport.link import Link
+from memphis.transport.options import FrameSource
+
+
+class Outbox:
+    """The frames of one connection on their way out.
+
+    Args:
+        loop: Where the write at the end of the turn is scheduled.
+        bytes_max: What may wait while nothing can be written.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, bytes_max: int) -> None:
+        self._loop = loop
+        self._frames: list[bytes] = []
+        self._sources: list[FrameSource] = []
+        self._is_scheduled = False
+        self._link: Link | None = None
+        self.bytes = 0
+        self.bytes_max = bytes_max
+
+    def add_source(self, source: FrameSource) -> None:
+        """Ask this source too, after the frames put here, whenever something is written."""
+        self._sources.append(source)
+
+    def remove_source(self, source: FrameSource) -> None:
+        """Ask it no longer."""
+        if source in self._sources:
+            self._sources.remove(source)
+
+    def use(self, link: Link | None) -> None:
+        """Write to this link from now on; None while there is none."""
+        self._link = link
+
+    def put(self, frame: bytes) -> None:
+        """Write a frame at the end of this turn, or when there is a link again.
+
+        Raises:
+            MemphisConnectError: Too much waits already.
+        """
+        size = self.bytes + len(frame)
+        if size > self.bytes_max:
+            size = self._make_room(len(frame))
+        self._frames.append(frame)
+        self.bytes = size
+        if not self._is_scheduled:
+            self.schedule()
+
+    def schedule(self) -> None:
+        """See to it that :meth:`flush` runs at the end of this turn."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._flush_scheduled)
+
+    def flush(self) -> None:
+        """Write everything that waits, if the link takes it now."""
+        if self._link is not None and self._link.is_writable:
+            self.write_all(self._link)
+
+    def write_all(self, link: Link) -> None:
+        """Write everything that waits, also to a link whose buffer is full."""
+        frames = self._frames
+        self._frames = []
+        self.bytes = 0
+        for source in self._sources:
+            frames.extend(source.take_frames())
+        if frames:
+            link.write(b"".join(frames))
+
+    def clear(self) -> int:
+        """Drop everything that waits, and say how many frames that was."""
+        dropped = len(self._frames)
+        self._frames = []
+        self.bytes = 0
+        return dropped
+
+    def _flush_scheduled(self) -> None:
+        self._is_scheduled = False
+        self.flush()
+
+    def _make_room(self, needed: int) -> int:
+        self.flush()
+        if self.bytes + needed > self.bytes_max and self.bytes:
+            raise MemphisConnectError(
+                f"{self.bytes} bytes already wait to be sent, at most {self.bytes_max} may: the "
+                "connection is away or the server does not read; send less or wait"
+            )
+        return self.bytes + needed

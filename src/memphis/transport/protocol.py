@@ -1,0 +1,274 @@
+"""The NATS client protocol as pure functions and one parser: bytes in, frames out, no I/O.
+
+Place in the flow: ``socket → Parser.feed → frames`` and ``encode_* → socket``.
+
+A frame is a plain tuple, because one is built for every message: ``(MSG, sid, subject, reply,
+header, payload)``, ``(PING,)``, ``(PONG,)``, ``(OK,)``, ``(ERR, text)``, ``(INFO, fields)``.
+
+Invariant: how the bytes are cut into pieces never changes which frames come out, and the work
+done is linear in the number of bytes, however large one payload is.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from typing import Any, Final, TypeAlias
+
+from memphis.exceptions import MemphisUsageError
+from memphis.transport.errors import ProtocolError
+
+MSG: Final = 1
+PING: Final = 2
+PONG: Final = 3
+OK: Final = 4
+ERR: Final = 5
+INFO: Final = 6
+
+Frame: TypeAlias = tuple[Any, ...]
+"""Any frame; the first item says which kind."""
+
+MessageFrame: TypeAlias = tuple[int, int, bytes, bytes, bytes, bytes]
+"""``(MSG, sid, subject, reply, header, payload)``; reply and header are empty where absent."""
+
+CONTROL_LINE_MAX: Final = 64 * 1024
+PAYLOAD_MAX: Final = 64 * 1024 * 1024
+
+PING_LINE: Final = b"PING\r\n"
+PONG_LINE: Final = b"PONG\r\n"
+
+_LETTER_M: Final = ord("M")
+_LETTER_H: Final = ord("H")
+_SHOWN_MAX: Final = 80
+
+
+class Parser:
+    """Cuts a stream of bytes into frames.
+
+    Args:
+        payload_max: Bytes of header and payload together that one message may have at most.
+    """
+
+    def __init__(self, payload_max: int = PAYLOAD_MAX) -> None:
+        self._payload_max = payload_max
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._wanted_bytes = 0
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that are complete now. What is left over waits for the next call.
+
+        Raises:
+            ProtocolError: The bytes are not of this protocol. The parser is of no use afterwards.
+        """
+        if self._held:
+            # A large payload arrives in many pieces: they are joined once, when all are there.
+            self._held.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes < self._wanted_bytes:
+                return []
+            data = b"".join(self._held)
+            self._held = []
+        frames: list[Frame] = []
+        add = frames.append
+        position = 0
+        size = len(data)
+        while position < size:
+            line_end = data.find(b"\r\n", position)
+            if line_end < 0 or line_end - position > CONTROL_LINE_MAX:
+                self._hold_line(data, position)
+                break
+            first = data[position]
+            if first == _LETTER_M:
+                sid, subject, reply, total = self._message_line(data, position, line_end)
+                header_end = line_end + 2
+            elif first == _LETTER_H:
+                sid, subject, reply, total, header_bytes = self._header_line(
+                    data, position, line_end
+                )
+                header_end = line_end + 2 + header_bytes
+            else:
+                add(_control_frame(data[position:line_end]))
+                position = line_end + 2
+                continue
+            start = line_end + 2
+            end = start + total
+            if end + 2 > size:
+                self._hold(data, position, end + 2 - position)
+                break
+            if data[end : end + 2] != b"\r\n":
+                raise ProtocolError("the server sent a payload without the line end that closes it")
+            add((MSG, sid, subject, reply, data[start:header_end], data[header_end:end]))
+            position = end + 2
+        return frames
+
+    def _hold(self, data: bytes, position: int, wanted_bytes: int) -> None:
+        rest = data[position:] if position else data
+        self._held = [rest]
+        self._held_bytes = len(rest)
+        self._wanted_bytes = wanted_bytes
+
+    def _hold_line(self, data: bytes, position: int) -> None:
+        held = len(data) - position
+        if held > CONTROL_LINE_MAX + 1:
+            raise ProtocolError(f"the server sent a line of more than {CONTROL_LINE_MAX} bytes")
+        self._hold(data, position, held + 1)
+
+    def _message_line(
+        self, data: bytes, position: int, line_end: int
+    ) -> tuple[int, bytes, bytes, int]:
+        """``MSG <subject> <sid> [reply] <bytes>``."""
+        fields = data[position:line_end].split(b" ")
+        if len(fields) == 5:  # noqa: PLR2004 - with reply, see above
+            operation, subject, sid, reply, total = fields
+        elif len(fields) == 4:  # noqa: PLR2004 - without reply
+            operation, subject, sid, total = fields
+            reply = b""
+        else:
+            raise _not_understood(data[position:line_end])
+        if operation != b"MSG" or not subject or not (sid.isdigit() and total.isdigit()):
+            raise _not_understood(data[position:line_end])
+        return _number(sid), subject, reply, self._size(total)
+
+    def _header_line(
+        self, data: bytes, position: int, line_end: int
+    ) -> tuple[int, bytes, bytes, int, int]:
+        """``HMSG <subject> <sid> [reply] <header bytes> <total bytes>``."""
+        fields = data[position:line_end].split(b" ")
+        if len(fields) == 6:  # noqa: PLR2004 - with reply, see above
+            operation, subject, sid, reply, header_text, total_text = fields
+        elif len(fields) == 5:  # noqa: PLR2004 - without reply
+            operation, subject, sid, header_text, total_text = fields
+            reply = b""
+        else:
+            raise _not_understood(data[position:line_end])
+        digits = sid.isdigit() and header_text.isdigit() and total_text.isdigit()
+        if operation != b"HMSG" or not subject or not digits:
+            raise _not_understood(data[position:line_end])
+        total = self._size(total_text)
+        header_bytes = _number(header_text)
+        if header_bytes > total:
+            raise ProtocolError("the server sent a header longer than the message it belongs to")
+        return _number(sid), subject, reply, total, header_bytes
+
+    def _size(self, digits: bytes) -> int:
+        size = _number(digits)
+        if size > self._payload_max:
+            raise ProtocolError(
+                f"the server announced a message of {size} bytes; at most {self._payload_max} "
+                "are accepted"
+            )
+        return size
+
+
+def _number(digits: bytes) -> int:
+    if len(digits) > 19:  # noqa: PLR2004 - what 64 bits can hold
+        raise ProtocolError("the server sent a number that is too long")
+    return int(digits)
+
+
+def _not_understood(line: bytes) -> ProtocolError:
+    return ProtocolError(f"this is not a NATS server, it says {line[:_SHOWN_MAX]!r}")
+
+
+def _control_frame(line: bytes) -> Frame:
+    if line == b"PING":
+        return (PING,)
+    if line == b"PONG":
+        return (PONG,)
+    if line == b"+OK":
+        return (OK,)
+    if line.startswith(b"-ERR"):
+        return (ERR, line[4:].strip().strip(b"'"))
+    if line.startswith(b"INFO "):
+        try:
+            fields = json.loads(line[5:])
+        except (ValueError, RecursionError) as error:
+            raise _not_understood(line) from error
+        if isinstance(fields, dict):
+            return (INFO, fields)
+    raise _not_understood(line)
+
+
+def encode_connect(fields: dict[str, Any]) -> bytes:
+    """The frame that logs in."""
+    return b"CONNECT %b\r\n" % json.dumps(fields).encode()
+
+
+def encode_publish(
+    subject: bytes, payload: bytes, reply: bytes = b"", header: bytes = b""
+) -> bytes:
+    """PUB, or HPUB where there is a header. The header is a whole block with its final line end.
+
+    The caller vouches that subject and reply have no space and no line break in them.
+    """
+    if reply:
+        subject = b"%b %b" % (subject, reply)
+    if header:
+        return b"HPUB %b %d %d\r\n%b%b\r\n" % (
+            subject,
+            len(header),
+            len(header) + len(payload),
+            header,
+            payload,
+        )
+    return b"PUB %b %d\r\n%b\r\n" % (subject, len(payload), payload)
+
+
+def encode_subscribe(subject: bytes, sid: int, queue: bytes = b"") -> bytes:
+    """SUB, as a member of ``queue`` where one is given."""
+    if queue:
+        return b"SUB %b %b %d\r\n" % (subject, queue, sid)
+    return b"SUB %b %d\r\n" % (subject, sid)
+
+
+def encode_unsubscribe(sid: int) -> bytes:
+    """UNSUB, at once."""
+    return b"UNSUB %d\r\n" % sid
+
+
+def encode_subject(subject: str) -> bytes:
+    """A subject or queue name as bytes.
+
+    Raises:
+        MemphisUsageError: It cannot stand as one word on a control line.
+    """
+    encoded = subject.encode()
+    if not encoded or min(encoded) <= ord(" ") or b"\x7f" in encoded:
+        raise MemphisUsageError(
+            f"{subject!r} cannot be a subject: no spaces, no control characters, not empty"
+        )
+    return encoded
+
+
+class EngineRefusal(Enum):
+    """What an ``-ERR`` line is about."""
+
+    LOGIN = "login"
+    PERMISSION = "permission"
+    OTHER = "other"
+
+
+_LOGIN_TEXTS = (
+    b"authorization violation",
+    b"authentication expired",
+    b"user authentication expired",
+    b"user authentication revoked",
+    b"account authentication expired",
+    b"authentication revoked",
+)
+
+
+def classify_error(text: bytes) -> EngineRefusal:
+    """What the engine complains about.
+
+    The engine gives no number with ``-ERR``, only a text, so this is the one place that looks at
+    it. The texts are constants of nats-server (``server/errors.go``) and have not changed in years;
+    one that is not known is OTHER, which is the harmless side.
+    """
+    lowered = text.lower()
+    if lowered.startswith(_LOGIN_TEXTS):
+        return EngineRefusal.LOGIN
+    if lowered.startswith(b"permissions violation"):
+        return EngineRefusal.PERMISSION
+    return EngineRefusal.OTHER

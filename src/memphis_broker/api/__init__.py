@@ -1,0 +1,1 @@
+"""The native edge: requests below ``$memphis.api.v1.`` decoded, granted and answered."""

@@ -1,0 +1,147 @@
+"""The composition root: every object of the control plane is made here, in order, by hand.
+
+``App`` lives as long as one set of connections to the engine. It keeps no state of its own that a
+broker killed and started again would miss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from memphis.wire.errors import ErrorCode, Refusal
+from memphis.wire.subjects import API_PREFIX
+from memphis_broker.api import edge
+from memphis_broker.api.edge import Edge
+from memphis_broker.config import Durability, Settings, StartupError
+from memphis_broker.dead_letters import api as dead_letters_api
+from memphis_broker.dead_letters.service import DeadLetterService
+from memphis_broker.engine.durables import Durables
+from memphis_broker.engine.endpoints import Client, Endpoints, FixedReplies
+from memphis_broker.engine.messaging import ClientMessaging
+from memphis_broker.engine.records import RecordStore
+from memphis_broker.engine.streams import Streams
+from memphis_broker.groups import api as groups_api
+from memphis_broker.groups.service import GroupService
+from memphis_broker.schemas import api as schemas_api
+from memphis_broker.schemas.service import SchemaService
+from memphis_broker.stations import api as stations_api
+from memphis_broker.stations.lifecycle import Lifecycle
+from memphis_broker.stations.service import StationService
+
+_REPLICAS_MAX: Final = 3
+_STATIONS_BUCKET: Final = "memphis_stations"
+_SCHEMAS_BUCKET: Final = "memphis_schemas"
+
+
+class Connections(Protocol):
+    """What the control plane needs of its connections to the engine."""
+
+    @property
+    def control(self) -> Client:
+        """Inside the broker's own account: requests arrive here, and records are kept here."""
+
+    @property
+    def clients(self) -> Client:
+        """Inside the clients' account: streams and consumers live here."""
+
+    @property
+    def durability(self) -> Durability:
+        """What a produced message's acknowledgement promises."""
+
+    @property
+    def cluster_size(self) -> int:
+        """How many servers the engine has."""
+
+
+class App:
+    """The control plane on one engine. Call ``recover``, then ``start``, and ``stop`` at the end."""
+
+    def __init__(self, connections: Connections, settings: Settings) -> None:
+        replicas = max(1, min(_REPLICAS_MAX, connections.cluster_size))
+        self._station_records = RecordStore(connections.control, _STATIONS_BUCKET, replicas)
+        self._schema_records = RecordStore(connections.control, _SCHEMAS_BUCKET, replicas)
+        streams = Streams(connections.clients)
+        durables = Durables(connections.clients)
+        messaging = ClientMessaging(connections.clients)
+
+        self._lifecycle = Lifecycle(
+            self._station_records,
+            streams,
+            messaging,
+            now=_now,
+            acknowledge_early=connections.durability is Durability.FAST,
+            # An engine that is our own child serves no other broker.
+            alone=settings.engine is None,
+        )
+        schemas = SchemaService(self._schema_records, _now)
+        stations = StationService(self._lifecycle, streams, durables, schemas)
+        groups = GroupService(stations, streams, durables, messaging)
+        self._dead_letters = DeadLetterService(stations, groups, streams, replicas)
+
+        native = Edge(
+            [
+                *stations_api.operations(stations),
+                *schemas_api.operations(schemas),
+                *groups_api.operations(groups),
+                *dead_letters_api.operations(self._dead_letters),
+            ]
+        )
+        self._endpoints = Endpoints(
+            connections.control,
+            native.answer,
+            FixedReplies(
+                busy=edge.refuse(
+                    ErrorCode.ENGINE_UNAVAILABLE, "the broker is busy; try again in a moment"
+                ),
+                too_large=edge.refuse(
+                    ErrorCode.ENGINE_REFUSED,
+                    "the reply is larger than the engine's largest message",
+                ),
+            ),
+            subjects=native.subjects,
+            prefix=API_PREFIX,
+        )
+
+    async def recover(self) -> None:
+        """Make what the broker keeps its records in, and finish what a killed broker left undone.
+
+        Raises:
+            StartupError: The engine refuses, or does not answer.
+        """
+        with _startup("prepare its records"):
+            await self._station_records.open()
+            await self._schema_records.open()
+            await self._dead_letters.open()
+            await self._lifecycle.recover()
+
+    async def start(self) -> None:
+        """Begin to answer requests.
+
+        Raises:
+            StartupError: The engine does not answer.
+        """
+        with _startup("serve requests"):
+            await self._endpoints.start()
+
+    async def stop(self) -> None:
+        """Answer what was asked, and no more. Idempotent; also after a failed start."""
+        await self._endpoints.stop()
+
+    def statistics(self) -> dict[str, int]:
+        """How many requests run, wait, and were turned away."""
+        return self._endpoints.statistics()
+
+
+@contextmanager
+def _startup(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except Refusal as refusal:
+        raise StartupError(f"the broker cannot {doing}: {refusal.text}") from refusal
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

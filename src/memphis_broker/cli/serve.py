@@ -1,0 +1,135 @@
+"""``memphis serve``: runs a broker until it is told to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from memphis_broker.cli import _output
+
+if TYPE_CHECKING:
+    from memphis_broker.config import Settings
+    from memphis_broker.server import Ready
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port, 0 for any free one. [6666]")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where messages are kept. [the user's data directory]")
+    ] = None,
+    durability: Annotated[
+        str | None,
+        typer.Option(
+            help="standard: synced every second; always: synced before every acknowledgement; "
+            "fast: acknowledged before written. [standard]"
+        ),
+    ] = None,
+    max_disk: Annotated[
+        str | None, typer.Option(help="Disk for all stations, as in 20GB. [90% of what is free]")
+    ] = None,
+    max_memory: Annotated[
+        str | None, typer.Option(help="Memory for stations in memory, as in 2GB. [75% of all]")
+    ] = None,
+    max_message_size: Annotated[
+        str | None, typer.Option(help="Largest message, at most 64MB. [8MB]")
+    ] = None,
+    root_password: Annotated[
+        str | None,
+        typer.Option(help="Password of root; others on this machine can see it. [memphis]"),
+    ] = None,
+    root_password_file: Annotated[
+        str | None, typer.Option(help="File with the password of root.")
+    ] = None,
+    connection_token: Annotated[
+        str | None, typer.Option(help="A token that lets any user name in. [none]")
+    ] = None,
+    connection_token_file: Annotated[
+        str | None, typer.Option(help="File with the connection token.")
+    ] = None,
+    nats_server: Annotated[
+        Path | None, typer.Option(help="The engine's binary. [the one installed with memphis]")
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="Attach to a NATS server or cluster: nats://host:port,... [own engine]"),
+    ] = None,
+    engine_secrets: Annotated[
+        Path | None, typer.Option(help="For --engine: the file of `memphis engine-config`.")
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(help="text or json. [text]")] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error. [info]")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with the same settings.")] = None,
+) -> None:
+    """Run a broker until Ctrl-C or SIGTERM.
+
+    Every option can also be set in the environment (--max-disk as MEMPHIS_MAX_DISK) or in the TOML
+    file of --config (max_disk = "20GB"). A flag beats the environment, the environment the file.
+    """
+    flags = {key: value for key, value in locals().items() if key != "config"}
+    status = _serve(flags, config)
+    if status:
+        raise typer.Exit(status)
+
+
+def _serve(flags: dict[str, Any], config_file: Path | None) -> int:
+    import asyncio  # noqa: PLC0415 - see cli/main.py
+    import os  # noqa: PLC0415
+
+    from memphis_broker.config import StartupError, load_settings  # noqa: PLC0415
+    from memphis_broker.log import configure_logging  # noqa: PLC0415
+
+    try:
+        settings = load_settings(flags, os.environ, config_file)
+        configure_logging(settings.log_format, settings.log_level)
+        asyncio.run(_run(settings))
+    except StartupError as error:
+        _output.write_error(str(error))
+        return error.exit_code
+    return 0
+
+
+async def _run(settings: Settings) -> None:
+    import asyncio  # noqa: PLC0415
+    import signal  # noqa: PLC0415
+
+    from memphis_broker.server import Server  # noqa: PLC0415
+
+    server = Server(settings)
+    loop = asyncio.get_running_loop()
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(kind, server.request_stop)
+    await server.run(lambda ready: _announce(settings, ready))
+
+
+def _announce(settings: Settings, ready: Ready) -> None:
+    from importlib.metadata import version  # noqa: PLC0415
+
+    from memphis_broker.config import is_loopback  # noqa: PLC0415
+
+    address = f"[{ready.host}]:{ready.port}" if ":" in ready.host else f"{ready.host}:{ready.port}"
+    # What listens everywhere is reached here by the loopback address.
+    host = ready.host if settings.engine or not _is_wildcard(ready.host) else "127.0.0.1"
+    attached = f"attached engine, {ready.cluster_size} server(s)"
+    stores = attached if settings.engine else str(settings.data_dir.absolute())
+    _output.write_line(f"memphis {version('memphis-py')}")
+    _output.write_line(f"memphis broker ready at {address}")
+    _output.write_line(f"  data      {stores}")
+    _output.write_line("  connect   from memphis import Memphis")
+    _output.write_line(
+        f"            memphis = Memphis(); await memphis.connect(host={host!r}, "
+        f"port={ready.port}, username='root', password=...)"
+    )
+    if is_loopback(ready.host) and not settings.engine:
+        _output.write_line(
+            "  reach     this machine only; see --host and --root-password for others"
+        )
+    _output.write_line("Ctrl-C stops the broker; what it stored stays.")
+
+
+def _is_wildcard(host: str) -> bool:
+    return host in {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to

@@ -1,0 +1,228 @@
+"""`memphis station`: create, list, describe, empty and delete stations."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memphis_broker.cli import _output
+from memphis_broker.cli._client import FAILED, connected
+
+if TYPE_CHECKING:
+    from memphis import Memphis
+    from memphis.types import Retention
+    from memphis.wire.models import StationInfo, StationSummary
+
+app = typer.Typer(no_args_is_help=True, help="Create, list, describe, empty and delete stations.")
+
+Name = Annotated[str, typer.Argument(metavar="STATION", help="The station's name.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+class RetentionChoice(Enum):
+    """By what messages go, as the command line spells it."""
+
+    AGE = "age"
+    MESSAGES = "messages"
+    BYTES = "bytes"
+    ACKS = "acks"
+
+    @property
+    def retention(self) -> Retention:
+        """The SDK's word for it."""
+        from memphis.types import Retention  # noqa: PLC0415 - `memphis --help` does without it
+
+        return {
+            RetentionChoice.AGE: Retention.MAX_MESSAGE_AGE_SECONDS,
+            RetentionChoice.MESSAGES: Retention.MESSAGES,
+            RetentionChoice.BYTES: Retention.BYTES,
+            RetentionChoice.ACKS: Retention.ACK_BASED,
+        }[self]
+
+
+class StorageChoice(Enum):
+    """Where messages are kept, as the command line spells it."""
+
+    DISK = "disk"
+    MEMORY = "memory"
+
+
+@app.command()
+@connected
+async def create(
+    memphis: Memphis,
+    name: Name,
+    retention_type: Annotated[
+        RetentionChoice, typer.Option("--retention-type", "-r", help="By what messages go.")
+    ] = RetentionChoice.AGE,
+    retention_value: Annotated[
+        int,
+        typer.Option(
+            "--retention-value",
+            "-v",
+            help="Seconds, messages or bytes, for the whole station; without meaning for acks.",
+        ),
+    ] = 3600,
+    storage_type: Annotated[
+        StorageChoice, typer.Option("--storage-type", "-s", help="Where messages are kept.")
+    ] = StorageChoice.DISK,
+    replicas: Annotated[
+        int, typer.Option(help="Copies of each message; more than 1 needs a cluster.")
+    ] = 1,
+    partitions: Annotated[
+        int, typer.Option("--partitions", "-p", help="Into how many parts it is split, 1 to 10000.")
+    ] = 1,
+    idempotency_window_ms: Annotated[
+        int, typer.Option(help="For how long a message id is remembered.")
+    ] = 120_000,
+    schema_name: Annotated[
+        str, typer.Option(help="A schema that messages must fit.", show_default=False)
+    ] = "",
+    poison_to_dls: Annotated[
+        bool, typer.Option(help="Keep messages that a group could not process as dead letters.")
+    ] = True,
+    schema_failed_to_dls: Annotated[
+        bool, typer.Option(help="Keep messages that did not fit the schema as dead letters.")
+    ] = True,
+    tiered_storage: Annotated[
+        bool, typer.Option(help="Move messages that go to remote storage first.")
+    ] = False,
+    dls_station: Annotated[
+        str, typer.Option(help="A station that gets a copy of dead letters.", show_default=False)
+    ] = "",
+) -> None:
+    """Create a station. One that exists is left as it is.
+
+    For example: memphis station create orders --partitions 3 -r age -v 86400
+    """
+    from memphis.exceptions import MemphisNotFoundError  # noqa: PLC0415 - only when it is run
+    from memphis.types import Storage  # noqa: PLC0415 - only when it is run
+
+    try:
+        existing = await memphis.existing_station(name)
+    except MemphisNotFoundError:
+        pass
+    else:
+        _output.write_line(f"station {existing.name} exists already and was left as it is")
+        return
+    station = await memphis.station(
+        name,
+        retention_type=retention_type.retention,
+        retention_value=retention_value,
+        storage_type=Storage[storage_type.name],
+        replicas=replicas,
+        idempotency_window_ms=idempotency_window_ms,
+        schema_name=schema_name,
+        send_poison_msg_to_dls=poison_to_dls,
+        send_schema_failed_msg_to_dls=schema_failed_to_dls,
+        tiered_storage_enabled=tiered_storage,
+        partitions_number=partitions,
+        dls_station=dls_station,
+    )
+    _output.write_line(f"station {station.name} created")
+
+
+@app.command("ls")
+@connected
+async def list_stations(memphis: Memphis, as_json: AsJson = False) -> None:
+    """List all stations."""
+    stations = await memphis.stations()
+    if as_json:
+        _output.write_line(json.dumps([station.model_dump(mode="json") for station in stations]))
+    elif stations:
+        _output.write_table(
+            ["STATION", ">PARTITIONS", ">MESSAGES", ">BYTES", "RETENTION", "STORAGE", ">REPLICAS"],
+            [_summary_row(station) for station in stations],
+        )
+    else:
+        _output.write_line("there are no stations; make one with: memphis station create NAME")
+
+
+@app.command()
+@connected
+async def info(memphis: Memphis, name: Name, as_json: AsJson = False) -> None:
+    """Say what a station holds, and how far its groups are."""
+    station = await memphis.existing_station(name)
+    found = await station.info()
+    if as_json:
+        _output.write_line(found.model_dump_json())
+    else:
+        _show_info(found)
+
+
+@app.command()
+@connected
+async def purge(memphis: Memphis, name: Name, yes: Yes = False) -> None:
+    """Delete all messages of a station; the station and its groups stay."""
+    station = await memphis.existing_station(name)
+    _confirm(f"delete all messages of {station.name}?", yes=yes)
+    count = await station.purge()
+    _output.write_line(f"{count:,} messages of station {station.name} deleted")
+
+
+@app.command("rm")
+@connected
+async def remove(memphis: Memphis, name: Name, yes: Yes = False) -> None:
+    """Delete a station with all its messages and groups."""
+    station = await memphis.existing_station(name)
+    _confirm(f"delete station {station.name} and all it holds?", yes=yes)
+    await station.destroy()
+    _output.write_line(f"station {station.name} deleted")
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if not yes and not _output.confirm(question):
+        _output.write_error("nothing was done; answer y, or give --yes")
+        raise typer.Exit(FAILED)
+
+
+def _summary_row(station: StationSummary) -> list[str]:
+    return [
+        station.name,
+        f"{station.partitions:,}",
+        f"{station.messages:,}",
+        f"{station.bytes:,}",
+        _retention(station.retention_type, station.retention_value),
+        station.storage_type.name.lower(),
+        str(station.replicas),
+    ]
+
+
+def _retention(by: Retention, value: int) -> str:
+    match by.name:
+        case "ACK_BASED":
+            return "until acknowledged"
+        case "MAX_MESSAGE_AGE_SECONDS":
+            return f"{value:,} seconds"
+        case _:
+            return f"{value:,} {by.value}"
+
+
+def _show_info(found: StationInfo) -> None:
+    options = found.options
+    _output.write_line(
+        f"station {found.name}: {found.messages:,} messages, {found.bytes:,} bytes, "
+        f"keeps {_retention(options.retention_type, options.retention_value)}, "
+        f"on {options.storage_type.name.lower()}, created {found.created_at:%Y-%m-%d %H:%M:%S %Z}"
+    )
+    _output.write_table(
+        [">PARTITION", ">MESSAGES", ">BYTES", ">FIRST", ">LAST"],
+        [
+            [f"{n:,}" for n in (p.number, p.messages, p.bytes, p.first_sequence, p.last_sequence)]
+            for p in found.partitions
+        ],
+    )
+    if found.groups:
+        _output.write_table(
+            ["GROUP", ">PENDING", ">UNACKNOWLEDGED", ">REDELIVERED"],
+            [
+                [g.name, f"{g.pending:,}", f"{g.unacknowledged:,}", f"{g.redelivered:,}"]
+                for g in found.groups
+            ],
+        )
+    else:
+        _output.write_line("no group reads it yet")

@@ -1,0 +1,1 @@
+"""Dead letters: messages that a group could not process, kept to be looked at."""

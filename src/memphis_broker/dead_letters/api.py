@@ -1,0 +1,14 @@
+"""What can be asked about dead letters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memphis.wire.models import DeadLetterAdd
+from memphis_broker.dead_letters.service import DeadLetterService
+from memphis_broker.operations import Operation
+
+
+def operations(service: DeadLetterService) -> list[Operation[Any]]:
+    """The operations of this slice."""
+    return [Operation(DeadLetterAdd, service.add)]

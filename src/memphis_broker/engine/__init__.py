@@ -1,0 +1,1 @@
+"""Everything that touches nats-server: the only place that imports nats-py."""

@@ -1,0 +1,224 @@
+"""The broker's own connections into the engine, opened and closed together.
+
+In the flow: server > here > nats-py; app.py and the slices use ``control`` and ``clients``.
+Invariant: when a connection is lost for good, :attr:`EngineConnections.lost` is set, and the
+server builds everything anew; nobody has to ask a client whether it still lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import nats
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+
+from memphis_broker.config import Durability, StartupError
+from memphis_broker.engine.accounts import (
+    BROKER_USER,
+    CLIENTS_USER,
+    SYSTEM_USER,
+    Credentials,
+    EngineTargets,
+)
+
+logger = logging.getLogger(__name__)
+
+OPEN_SECONDS: Final = 30.0
+ATTACH_SECONDS: Final = 5.0
+"""For an engine that should be running already."""
+_CLOSE_SECONDS: Final = 5.0
+_LOST_SECONDS: Final = 30.0
+"""A connection that is down for longer is given up: nats-py can stop trying without saying so."""
+_CONNECT_SECONDS: Final = 2
+_PING_SECONDS: Final = 10
+_RECONNECT_SECONDS: Final = 0.25
+_POLL_SECONDS: Final = 0.05
+# No user name begins with a dollar, so no user may listen here.
+_INBOX_PREFIX: Final = "_INBOX.$broker"
+_META_INFO_SUBJECT: Final = "$SYS.REQ.SERVER.PING.JSZ"
+
+
+class EngineConnections:
+    """The broker's sessions in the engine's accounts.
+
+    Args:
+        targets: Where the engine is and how to enter it.
+        durability: What the slices ask of the streams they make.
+
+    Attributes:
+        control: In the broker's own account: serves requests, answers logins, keeps records.
+        clients: In the account where stations live: manages streams, pushes to clients. The same
+            object as ``control`` where the engine has but one account.
+        cluster_size: Servers that can hold a replica, as far as can be told; at least 1. Without
+            the system account it is counted from the addresses the engine advertises, so a server
+            on several interfaces may count more than once: be ready to be refused.
+        lost: Set when a connection is gone for good.
+    """
+
+    control: Client
+    clients: Client
+
+    def __init__(self, targets: EngineTargets, durability: Durability) -> None:
+        self._targets = targets
+        self._opened: list[Client] = []
+        self._down: dict[str, asyncio.TimerHandle] = {}
+        self._closing = False
+        self._last_error = ""
+        self.durability = durability
+        self.cluster_size = 1
+        self.lost = asyncio.Event()
+
+    async def open(
+        self,
+        deadline_seconds: float = OPEN_SECONDS,
+        on_control: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Connect, and wait until JetStream answers in every account.
+
+        Args:
+            deadline_seconds: For all of it.
+            on_control: Called as soon as ``control`` is connected, before anything else: a login
+                that comes before the broker can answer it is refused.
+
+        Raises:
+            StartupError: That did not happen in time, or the engine refused. What was opened is
+                closed again, also when this call is cancelled.
+        """
+        where = ", ".join(self._targets.urls)
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                await self._open_all(on_control)
+        except TimeoutError as error:
+            await self.close()
+            reason = self._last_error or "it does not answer"
+            raise StartupError(f"cannot use the engine at {where}: {reason}") from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close every connection, sending what was handed over. Idempotent."""
+        self._closing = True
+        for timer in self._down.values():
+            timer.cancel()
+        self._down.clear()
+        while self._opened:
+            client = self._opened.pop()
+            try:
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    if client.is_connected:
+                        await client.flush()
+                    await client.close()
+            except (TimeoutError, OSError, nats.errors.Error) as error:
+                logger.warning("a connection to the engine did not close cleanly: %r", error)
+
+    async def _open_all(self, on_control: Callable[[], Awaitable[None]] | None) -> None:
+        secrets = self._targets.secrets
+        login = (
+            Credentials(user=BROKER_USER, password=secrets.broker_password)
+            if secrets
+            else self._targets.plain
+        )
+        self.control = self.clients = await self._connect("broker", login)
+        if on_control is not None:
+            await on_control()
+        if secrets is None:
+            await self._wait_for_jetstream(self.control)
+            self.cluster_size = _advertised_servers(self.control)
+            return
+        self.clients = await self._connect(
+            "streams", Credentials(user=CLIENTS_USER, password=secrets.clients_password)
+        )
+        await self._wait_for_jetstream(self.control)
+        await self._wait_for_jetstream(self.clients)
+        system = await self._connect(
+            "system", Credentials(user=SYSTEM_USER, password=secrets.system_password)
+        )
+        self.cluster_size = await _meta_cluster_size(system)
+
+    async def _connect(self, role: str, credentials: Credentials | None) -> Client:
+        client = Client()
+        self._opened.append(client)
+        try:
+            await client.connect(
+                servers=list(self._targets.urls),
+                name=f"memphis-{role}",
+                user=credentials.user if credentials else None,
+                password=credentials.password if credentials else None,
+                token=self._targets.plain_token,
+                inbox_prefix=_INBOX_PREFIX,
+                connect_timeout=_CONNECT_SECONDS,
+                reconnect_time_wait=_RECONNECT_SECONDS,  # type: ignore[arg-type]  # only slept for
+                max_reconnect_attempts=-1,
+                ping_interval=_PING_SECONDS,
+                error_cb=self._on_error,
+                disconnected_cb=self._when_down(role),
+                reconnected_cb=self._when_up(role),
+                closed_cb=self._on_closed,
+            )
+        except nats.errors.TimeoutError as error:
+            raise TimeoutError from error
+        except (nats.errors.Error, OSError) as error:
+            where = ", ".join(self._targets.urls)
+            raise StartupError(f"cannot connect to the engine at {where}: {error}") from error
+        return client
+
+    async def _wait_for_jetstream(self, client: Client) -> None:
+        jetstream = client.jetstream(timeout=_CONNECT_SECONDS)
+        while True:
+            try:
+                await jetstream.account_info()
+            except (nats.errors.Error, nats.js.errors.Error) as error:
+                self._last_error = f"JetStream is not ready: {error}"
+                await asyncio.sleep(_POLL_SECONDS)
+            else:
+                return
+
+    async def _on_error(self, error: Exception) -> None:
+        self._last_error = str(error) or type(error).__name__
+        logger.debug("engine connection: %s", self._last_error)
+
+    async def _on_closed(self) -> None:
+        if not self._closing:
+            logger.warning("a connection to the engine was closed: %s", self._last_error)
+            self.lost.set()
+
+    def _when_down(self, role: str) -> Callable[[], Awaitable[None]]:
+        async def on_disconnected() -> None:
+            if not self._closing and role not in self._down:
+                logger.warning("the %s connection to the engine is down", role)
+                loop = asyncio.get_running_loop()
+                self._down[role] = loop.call_later(_LOST_SECONDS, self.lost.set)
+
+        return on_disconnected
+
+    def _when_up(self, role: str) -> Callable[[], Awaitable[None]]:
+        async def on_reconnected() -> None:
+            timer = self._down.pop(role, None)
+            if timer is not None:
+                timer.cancel()
+                logger.info("the %s connection to the engine is up again", role)
+
+        return on_reconnected
+
+
+async def _meta_cluster_size(system: Client) -> int:
+    """Servers that take part in JetStream, asked of the system account; 1 if it cannot be told."""
+    try:
+        reply = await system.request(_META_INFO_SUBJECT, b"{}", timeout=_CONNECT_SECONDS)
+        data = json.loads(reply.data).get("data", {})
+        return max(1, int(data.get("meta_cluster", {}).get("cluster_size", 1)))
+    except (nats.errors.Error, ValueError) as error:
+        logger.warning("cannot tell how many servers the engine has, taking it for one: %r", error)
+        return 1
+
+
+def _advertised_servers(client: Client) -> int:
+    hosts = {(server.hostname or "", server.port) for server in client.servers}
+    return max(1, len({("127.0.0.1" if host == "localhost" else host, p) for host, p in hosts}))

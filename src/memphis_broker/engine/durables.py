@@ -1,0 +1,158 @@
+"""Durable pull consumers: the engine's side of a consumer group in one partition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nats.js import api
+from nats.js.errors import APIError, NotFoundError
+
+from memphis.wire.errors import ErrorCode, Refusal
+from memphis_broker.engine.failures import engine_failures
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+
+@dataclass(frozen=True, kw_only=True)
+class DurableSpec:
+    """A durable to make.
+
+    ``start_sequence`` is where reading begins; None means behind the newest message.
+    """
+
+    name: str
+    filter_subjects: tuple[str, ...]
+    ack_wait_ms: int
+    deliveries_max: int
+    start_sequence: int | None = 1
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DurableState:
+    """How far a durable is."""
+
+    name: str
+    metadata: Mapping[str, str]
+    pending: int
+    unacknowledged: int
+    redelivered: int
+    ack_wait_ms: int
+    deliveries_max: int
+
+
+def engine_config(spec: DurableSpec) -> api.ConsumerConfig:
+    """The engine's configuration for a spec."""
+    start = spec.start_sequence
+    if start is None:
+        policy = api.DeliverPolicy.NEW
+    elif start > 1:
+        policy = api.DeliverPolicy.BY_START_SEQUENCE
+    else:
+        policy = api.DeliverPolicy.ALL
+    return api.ConsumerConfig(
+        durable_name=spec.name,
+        deliver_policy=policy,
+        opt_start_seq=start if policy is api.DeliverPolicy.BY_START_SEQUENCE else None,
+        ack_policy=api.AckPolicy.EXPLICIT,
+        ack_wait=spec.ack_wait_ms / 1000,
+        max_deliver=spec.deliveries_max,
+        filter_subjects=list(spec.filter_subjects),
+        replay_policy=api.ReplayPolicy.INSTANT,
+        # The engine's own default, 1000, would stall a group of many members.
+        max_ack_pending=-1,
+        metadata=dict(spec.metadata) or None,
+    )
+
+
+def _state_of(info: api.ConsumerInfo) -> DurableState:
+    return DurableState(
+        name=info.config.durable_name or info.name,
+        metadata=info.config.metadata or {},
+        pending=info.num_pending or 0,
+        unacknowledged=info.num_ack_pending or 0,
+        redelivered=info.num_redelivered or 0,
+        ack_wait_ms=round((info.config.ack_wait or 0) * 1000),
+        deliveries_max=info.config.max_deliver or -1,
+    )
+
+
+class Durables:
+    """The durables of the streams of one account. Safe for many tasks at once."""
+
+    def __init__(self, client: Client) -> None:
+        self._js = client.jetstream()
+
+    async def state(self, stream: str, name: str) -> DurableState | None:
+        """How far the durable is, or None if it or its stream is not there."""
+        info = await self._info(stream, name)
+        return None if info is None else _state_of(info)
+
+    async def create(self, stream: str, spec: DurableSpec) -> bool:
+        """Make the durable unless there is one of this name, which keeps everything it has.
+
+        Returns:
+            Whether this call may have made it.
+
+        Raises:
+            Refusal: ``STATION_CHANGING`` if the stream has just gone, or the engine's refusal.
+        """
+        doing = f"creating the consumer {spec.name} of the stream {stream}"
+        with engine_failures(doing):
+            try:
+                await self._js.add_consumer(stream, engine_config(spec))
+            except NotFoundError as error:
+                raise Refusal(
+                    ErrorCode.STATION_CHANGING, f"{doing} failed: the stream is gone; try again"
+                ) from error
+            except APIError:
+                # Somebody made it a moment ago with another start: theirs stands.
+                if await self._info(stream, spec.name) is None:
+                    raise
+                return False
+        return True
+
+    async def set_limits(self, stream: str, spec: DurableSpec) -> None:
+        """Set ack wait and delivery limit anew; the position and all else stay."""
+        info = await self._info(stream, spec.name)
+        if info is None:
+            return
+        config = info.config.evolve(
+            ack_wait=spec.ack_wait_ms / 1000, max_deliver=spec.deliveries_max
+        )
+        with engine_failures(f"changing the consumer {spec.name} of the stream {stream}"):
+            await self._js.add_consumer(stream, config)
+
+    async def delete(self, stream: str, name: str) -> bool:
+        """Delete the durable with its position. Returns False if there was none."""
+        with engine_failures(f"deleting the consumer {name} of the stream {stream}"):
+            try:
+                return bool(await self._js.delete_consumer(stream, name))
+            except NotFoundError:
+                return False
+
+    async def states(self, stream: str, count: int) -> list[DurableState]:
+        """All durables of a stream that is known to have ``count`` consumers of any kind."""
+        found: list[DurableState] = []
+        seen = 0
+        while seen < count:
+            with engine_failures(f"listing the consumers of the stream {stream}"):
+                try:
+                    page = await self._js.consumers_info(stream, offset=seen)
+                except NotFoundError:
+                    break
+            if not page:
+                break
+            seen += len(page)
+            found.extend(_state_of(info) for info in page if info.config.durable_name)
+        return found
+
+    async def _info(self, stream: str, name: str) -> api.ConsumerInfo | None:
+        with engine_failures(f"looking at the consumer {name} of the stream {stream}"):
+            try:
+                return await self._js.consumer_info(stream, name)
+            except NotFoundError:
+                return None

@@ -1,0 +1,1 @@
+"""Consumer groups: one durable position in every partition of a station."""

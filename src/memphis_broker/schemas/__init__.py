@@ -1,0 +1,1 @@
+"""Schemas: named, versioned descriptions of messages that stations can require."""

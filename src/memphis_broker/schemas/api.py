@@ -1,0 +1,14 @@
+"""What can be asked about schemas. Attaching one changes a station, and is asked there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memphis.wire.models import SchemaCreate
+from memphis_broker.operations import Operation
+from memphis_broker.schemas.service import SchemaService
+
+
+def operations(service: SchemaService) -> list[Operation[Any]]:
+    """The operations of this slice."""
+    return [Operation(SchemaCreate, service.create)]

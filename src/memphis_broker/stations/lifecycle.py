@@ -1,0 +1,299 @@
+"""The life of a station: creating, ready, deleting, gone; and how a broken step is mended.
+
+Every transition is one compare-and-set of the station's record, and the record is written first:
+before the first stream is made it says ``creating``, before the first one is deleted ``deleting``.
+So whatever a broker was doing when it was killed, the record tells the next one what to finish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, NamedTuple
+from weakref import WeakValueDictionary
+
+from memphis.wire import subjects
+from memphis.wire.errors import ErrorCode, Refusal
+from memphis.wire.models import StationOptions, StationUpdate
+from memphis.wire.names import StationName
+from memphis_broker.engine.concurrency import for_each
+from memphis_broker.engine.messaging import ClientMessaging
+from memphis_broker.engine.records import Record, RecordConflictError, RecordStore
+from memphis_broker.engine.streams import StreamExistsError, Streams, StreamSpec
+from memphis_broker.stations import claims, model
+from memphis_broker.stations.claims import Claim, ClaimLostError
+from memphis_broker.stations.model import STATION_ID, StationRecord, StationState
+
+logger = logging.getLogger(__name__)
+
+_POLL_S: Final = 0.02
+
+
+class Found(NamedTuple):
+    """What is stored about a station now."""
+
+    stored: Record
+    station: StationRecord | None
+
+
+class Lifecycle:
+    """Creates and deletes stations. Safe for many tasks and many brokers at once."""
+
+    def __init__(
+        self,
+        records: RecordStore,
+        streams: Streams,
+        messaging: ClientMessaging,
+        *,
+        now: Callable[[], datetime],
+        acknowledge_early: bool,
+        alone: bool,
+    ) -> None:
+        """Args: ``alone`` says that no other broker can be at work on the same engine."""
+        self._records = records
+        self._streams = streams
+        self._messaging = messaging
+        self._now = now
+        self._acknowledge_early = acknowledge_early
+        self._patience_s = 0.0 if alone else claims.PATIENCE_S
+        self._broker_id = uuid.uuid4().hex
+        # Within this broker a lock orders what claims order between brokers.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def find(self, name: StationName) -> Found:
+        """The station if it is ready, after finishing or awaiting what is under way with it."""
+        found = await self._read(name)
+        if found.station is None or found.station.state is StationState.READY:
+            return found
+        async with self._lock(name):
+            return await self._settled(name)
+
+    async def create(
+        self, name: StationName, options: StationOptions
+    ) -> tuple[StationRecord, bool]:
+        """The station, and whether this call created it.
+
+        Raises:
+            Refusal: The engine cannot make its streams; nothing is left of it then, unless the
+                engine stopped answering, which leaves the rest to the next request or start.
+        """
+        async with self._lock(name):
+            while True:
+                found = await self._settled(name)
+                if found.station is not None:
+                    return found.station, False
+                station = StationRecord(
+                    name=name,
+                    id=uuid.uuid4().hex,
+                    state=StationState.CREATING,
+                    options=options,
+                    created_at=self._now(),
+                )
+                try:
+                    claim = await self._claim(found.stored, station)
+                    await self._finish_creating(claim)
+                except ClaimLostError:
+                    continue
+                return claim.record, True
+
+    async def remove(self, name: StationName) -> bool:
+        """Delete the station and all it holds. Returns False if there is none."""
+        async with self._lock(name):
+            while True:
+                found = await self._settled(name)
+                if found.station is None:
+                    return False
+                station = found.station.model_copy(update={"state": StationState.DELETING})
+                try:
+                    claim = await self._claim(found.stored, station)
+                    await self._finish_deleting(claim)
+                except ClaimLostError:
+                    continue
+                return True
+
+    async def recover(self) -> None:
+        """Finish or undo whatever a broker that is gone has left half-done."""
+        unfinished = [station.station for station in await self.all() if not _is_ready(station)]
+        await for_each(unfinished, self._recover_one)
+
+    async def all(self) -> list[StationRecord]:
+        """Every station in every state, in no order."""
+        stored = await self._records.scan()
+        return [StationRecord.model_validate_json(record.value or b"") for record in stored]
+
+    async def change(
+        self, name: StationName, alter: Callable[[StationOptions], StationOptions]
+    ) -> StationRecord | None:
+        """Change the options of a ready station, and tell its clients if that changed anything.
+
+        Returns:
+            The station as it is now, or None if there is none.
+        """
+        while True:
+            found = await self.find(name)
+            station = found.station
+            if station is None or (options := alter(station.options)) == station.options:
+                return station
+            try:
+                return await self._rewrite(found, options)
+            except RecordConflictError:
+                continue  # somebody else changed it meanwhile: look again
+
+    def _lock(self, name: StationName) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    async def _claim(self, stored: Record, station: StationRecord) -> Claim:
+        return await Claim.take(self._records, stored, station, self._broker_id)
+
+    async def _read(self, name: StationName) -> Found:
+        stored = await self._records.read(model.key_of(name))
+        if stored.value is None:
+            return Found(stored, None)
+        return Found(stored, StationRecord.model_validate_json(stored.value))
+
+    async def _settled(self, name: StationName) -> Found:
+        """Like :meth:`find`, for a caller that has the lock."""
+        revision, since = -1, 0.0
+        while True:
+            found = await self._read(name)
+            station = found.station
+            if station is None or _is_ready(station):
+                return found
+            if found.stored.revision != revision:
+                revision, since = found.stored.revision, time.monotonic()
+            # We have the lock, so a claim of our own is left over from a request that failed.
+            abandoned = station.claimed_by == self._broker_id
+            if not abandoned and time.monotonic() - since < self._patience_s:
+                await asyncio.sleep(_POLL_S)
+                continue
+            try:
+                claim = await self._claim(found.stored, station)
+                await self._finish(claim)
+            except ClaimLostError:
+                continue
+            except Refusal:
+                # A creation that cannot succeed was undone: then the name is free, and it was
+                # somebody else's request that failed, not this one.
+                if (await self._read(name)).station is not None:
+                    raise
+
+    async def _recover_one(self, name: StationName) -> None:
+        async with self._lock(name):
+            try:
+                await self._settled(name)
+            except Refusal as refusal:
+                # One station that cannot be mended must not keep the broker from starting.
+                logger.warning("the station %s is left half-made: %s", name, refusal.text)
+
+    async def _finish(self, claim: Claim) -> None:
+        logger.info("finishing the station %s: %s", claim.record.name, claim.record.state.value)
+        if claim.record.state is StationState.CREATING:
+            await self._finish_creating(claim)
+        else:
+            await self._finish_deleting(claim)
+
+    async def _finish_creating(self, claim: Claim) -> None:
+        async def make(partition: int) -> None:
+            spec = model.partition_stream(
+                claim.record, partition, acknowledge_early=self._acknowledge_early
+            )
+            await self._make_stream(claim, spec)
+
+        try:
+            await for_each(claim.record.partitions, make)
+        except Refusal as refusal:
+            if refusal.code is not ErrorCode.ENGINE_UNAVAILABLE:
+                await claim.advance(StationState.DELETING)
+                await self._finish_deleting(claim)
+            raise
+        await claim.advance(StationState.READY)
+
+    async def _make_stream(self, claim: Claim, spec: StreamSpec) -> None:
+        await claim.prove()
+        try:
+            await self._streams.create(spec)
+        except StreamExistsError as error:
+            state = await self._streams.state(spec.name)
+            owner = state.metadata.get(STATION_ID) if state else ""
+            if owner == claim.record.id:
+                return
+            if owner is None:
+                raise Refusal(
+                    ErrorCode.ENGINE_REFUSED,
+                    f"the engine has a stream {spec.name} that was not made by this broker; "
+                    "remove it, or choose another station name",
+                ) from error
+        else:
+            return
+        # Left by a life of the station that has ended: no record speaks for it any more.
+        await claim.prove()
+        await self._streams.delete(spec.name)
+        await claim.prove()
+        try:
+            await self._streams.create(spec)
+        except StreamExistsError as error:
+            raise ClaimLostError(spec.name) from error
+
+    async def _finish_deleting(self, claim: Claim) -> None:
+        """The record says ``deleting``; the record goes last, so that it can be done again."""
+        station = claim.record
+        await self._tell(station, "removed")
+
+        async def delete(stream_name: str) -> None:
+            await claim.prove()
+            state = await self._streams.state(stream_name)
+            if state is not None and state.metadata.get(STATION_ID) == station.id:
+                await claim.prove()
+                await self._streams.delete(stream_name)
+
+        await for_each(station.stream_names, delete)
+        await self._forget_dls_station(claim)
+        await claim.prove()
+        await claim.erase()
+
+    async def _forget_dls_station(self, claim: Claim) -> None:
+        """Clear the station out of the others that name it as their dls_station."""
+        name = claim.record.name
+        for other in await self.all():
+            if other.options.dls_station == name:
+                await claim.prove()
+                await self._forget_in(other.station, name)
+
+    async def _forget_in(self, other: StationName, name: str) -> None:
+        while True:
+            # Never waits for the other station: two that name each other may both be going.
+            found = await self._read(other)
+            station = found.station
+            if station is None or not _is_ready(station) or station.options.dls_station != name:
+                return
+            options = station.options.model_copy(update={"dls_station": ""})
+            try:
+                await self._rewrite(found, options)
+            except RecordConflictError:
+                continue  # somebody else changed it meanwhile: look again
+            return
+
+    async def _rewrite(self, found: Found, options: StationOptions) -> StationRecord:
+        """Write other options over the station that was found, and tell its clients."""
+        if found.station is None:
+            raise RecordConflictError(found.stored.key)
+        station = found.station.model_copy(update={"options": options})
+        await self._records.write(
+            found.stored.key, station.model_dump_json().encode(), found.stored.revision
+        )
+        await self._tell(station, "changed")
+        return station
+
+    async def _tell(self, station: StationRecord, event: str) -> None:
+        update = StationUpdate(event=event, station_id=station.id)
+        await self._messaging.push(
+            subjects.updates_subject(station.station), update.model_dump_json().encode()
+        )
+
+
+def _is_ready(station: StationRecord) -> bool:
+    return station.state is StationState.READY

@@ -1,0 +1,182 @@
+"""What a station is, what may be asked of one, and the streams that it consists of. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from memphis.types import Retention, Storage
+from memphis.wire import subjects
+from memphis.wire.errors import ErrorCode, Refusal
+from memphis.wire.models import StationDescription, StationOptions
+from memphis.wire.names import InvalidNameError, SchemaName, StationName
+from memphis_broker.engine.streams import StreamSpec
+
+STATION_ID: Final = "memphis.station.id"
+"""The metadata of a partition's stream that names the life of the station it belongs to."""
+
+GROUP_NAME: Final = "memphis.group"
+"""The metadata of a durable that says it is a consumer group, and which: the name with dots."""
+
+AGE_MAX_S: Final = 9_000_000_000
+"""The engine counts nanoseconds in 63 bits; this is 285 years."""
+
+
+class StationState(Enum):
+    """How far a station's life has come. It only ever goes on, never back."""
+
+    CREATING = "creating"
+    """Some of its streams may be missing; nobody was told yet that the station is there."""
+    READY = "ready"
+    DELETING = "deleting"
+    """Some of its streams may be gone; nobody may use it any more."""
+
+
+class StationRecord(BaseModel):
+    """The one durable fact about a station.
+
+    Attributes:
+        id: Unique to one life: a station that is removed and created again gets another.
+        claimed_by: The broker that is creating or deleting it; empty when ready.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int = 1
+    name: str
+    id: str
+    state: StationState
+    options: StationOptions
+    created_at: datetime
+    claimed_by: str = ""
+
+    @property
+    def station(self) -> StationName:
+        """The typed name."""
+        return StationName.parse(self.name)
+
+    @property
+    def partitions(self) -> range:
+        """The numbers of the partitions."""
+        return range(1, self.options.partitions_number + 1)
+
+    @property
+    def stream_names(self) -> list[str]:
+        """The streams of the partitions, in their order."""
+        return [subjects.stream_name(self.station, partition) for partition in self.partitions]
+
+    def describe(self) -> StationDescription:
+        """The station as clients need to know it."""
+        return StationDescription(
+            name=self.name,
+            id=self.id,
+            options=self.options,
+            partitions=list(self.partitions),
+            created_at=self.created_at,
+        )
+
+
+def key_of(name: StationName) -> str:
+    """The key of a station's record. A dot would split the key, and ``#`` is not allowed in one."""
+    return name.replace(".", "/")
+
+
+def name_of(key: str) -> StationName:
+    """The station that a key belongs to; undoes :func:`key_of`."""
+    return StationName.parse(key.replace("/", "."))
+
+
+def check_options(name: StationName, options: StationOptions) -> StationOptions:
+    """The options as they take effect: names lowered, the idempotency window cut to the age.
+
+    Raises:
+        Refusal: ``INVALID_OPTION`` or ``INVALID_DLS_STATION``.
+        InvalidNameError: The schema's name breaks the grammar.
+    """
+    value = options.retention_value
+    kind = options.retention_type
+    if kind is not Retention.ACK_BASED and value < 1:
+        raise Refusal(
+            ErrorCode.INVALID_OPTION,
+            f"retention_value is {value}; with {kind.value} retention it must be at least 1",
+        )
+    window_ms = options.idempotency_window_ms
+    if kind is Retention.MAX_MESSAGE_AGE_SECONDS:
+        if value > AGE_MAX_S:
+            raise Refusal(
+                ErrorCode.INVALID_OPTION,
+                f"retention_value is {value} seconds; at most {AGE_MAX_S} are possible",
+            )
+        window_ms = min(window_ms, value * 1000)
+    schema = SchemaName.parse(options.schema_name) if options.schema_name else ""
+    return options.model_copy(
+        update={
+            "idempotency_window_ms": window_ms,
+            "schema_name": str(schema),
+            "dls_station": _check_dls_station(name, options.dls_station),
+        }
+    )
+
+
+def _check_dls_station(name: StationName, dls_station: str) -> str:
+    if not dls_station:
+        return ""
+    try:
+        target = StationName.parse(dls_station)
+    except InvalidNameError as error:
+        raise Refusal(
+            ErrorCode.INVALID_DLS_STATION, f"the dls_station of {name} cannot be used: {error}"
+        ) from error
+    if target == name:
+        raise Refusal(
+            ErrorCode.INVALID_DLS_STATION,
+            f"the station {name} cannot be its own dls_station; name another one",
+        )
+    return str(target)
+
+
+def partition_stream(
+    record: StationRecord, partition: int, *, acknowledge_early: bool = False
+) -> StreamSpec:
+    """The stream of one partition.
+
+    ``messages`` and ``bytes`` bound the whole station: each partition gets its share, rounded up.
+
+    Args:
+        record: The station.
+        partition: Which of its partitions.
+        acknowledge_early: Acknowledge before writing, where the engine can: on disk, one replica.
+    """
+    options = record.options
+    kind = options.retention_type
+    share = -(-options.retention_value // options.partitions_number)
+    station = record.station
+    return StreamSpec(
+        name=subjects.stream_name(station, partition),
+        subjects=(subjects.stream_subjects(station, partition),),
+        transform=(
+            subjects.ingest_subject(station, partition),
+            subjects.final_subject(station, partition),
+        ),
+        in_memory=options.storage_type is Storage.MEMORY,
+        replicas=options.replicas,
+        until_acknowledged=kind is Retention.ACK_BASED,
+        age_max_s=options.retention_value if kind is Retention.MAX_MESSAGE_AGE_SECONDS else None,
+        messages_max=share if kind is Retention.MESSAGES else None,
+        bytes_max=share if kind is Retention.BYTES else None,
+        duplicate_window_ms=options.idempotency_window_ms,
+        acknowledge_before_write=(
+            acknowledge_early and options.storage_type is Storage.DISK and options.replicas == 1
+        ),
+        metadata={STATION_ID: record.id},
+    )
+
+
+def not_found(name: StationName) -> Refusal:
+    """The refusal for a station that is not there."""
+    return Refusal(
+        ErrorCode.STATION_NOT_FOUND, f"there is no station {name}; create it, or check its name"
+    )

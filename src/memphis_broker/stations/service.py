@@ -1,0 +1,235 @@
+"""Everything that can be asked about stations; the edges call nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from memphis.wire import subjects
+from memphis.wire.models import (
+    Done,
+    GroupInfo,
+    PartitionInfo,
+    Purged,
+    SchemaAttach,
+    SchemaDetach,
+    StationCreate,
+    StationDescription,
+    StationGet,
+    StationInfo,
+    StationInfoGet,
+    StationList,
+    StationOpened,
+    StationOptions,
+    StationPage,
+    StationPurge,
+    StationRemove,
+    StationSummary,
+)
+from memphis.wire.names import SchemaName, StationName
+from memphis_broker.engine.concurrency import for_each
+from memphis_broker.engine.durables import Durables, DurableState
+from memphis_broker.engine.streams import Streams, StreamState
+from memphis_broker.schemas.service import SchemaService
+from memphis_broker.stations import model
+from memphis_broker.stations.lifecycle import Lifecycle
+from memphis_broker.stations.model import GROUP_NAME, StationRecord, StationState
+
+logger = logging.getLogger(__name__)
+
+_SINGLE_LOOKS_MAX: Final = 64
+"""Up to this many streams are looked at one by one; for more, the engine lists all it has."""
+
+
+class StationService:
+    """Stations by name. Safe for many tasks and many brokers at once.
+
+    Every method that takes a request raises ``InvalidNameError`` for a name that breaks the
+    grammar, and refuses with ``STATION_NOT_FOUND`` for a station that is not there.
+    """
+
+    def __init__(
+        self, lifecycle: Lifecycle, streams: Streams, durables: Durables, schemas: SchemaService
+    ) -> None:
+        self._lifecycle = lifecycle
+        self._streams = streams
+        self._durables = durables
+        self._schemas = schemas
+
+    async def create(self, request: StationCreate) -> StationOpened:
+        """Create a station; one that exists is returned unchanged, whatever the options.
+
+        Its dls_station is created with the defaults where it does not exist.
+
+        Raises:
+            Refusal: ``INVALID_OPTION``, ``INVALID_DLS_STATION``, ``SCHEMA_NOT_FOUND``,
+                ``TOO_FEW_SERVERS`` or another refusal of the engine; nothing is left of the
+                station then.
+        """
+        station, created = await self.open(StationName.parse(request.name), request.options)
+        return StationOpened(station=station.describe(), created=created)
+
+    async def open(
+        self, name: StationName, wanted: StationOptions | None = None
+    ) -> tuple[StationRecord, bool]:
+        """Like :meth:`create`, with the default options where none are given."""
+        options = model.check_options(name, wanted or StationOptions())
+        station = (await self._lifecycle.find(name)).station
+        created = False
+        if station is None:
+            if options.schema_name:
+                await self._schemas.check_exists(SchemaName.parse(options.schema_name))
+            if options.dls_station:
+                await self.open(StationName.parse(options.dls_station))
+            station, created = await self._lifecycle.create(name, options)
+        if wanted is not None and not created and station.options != options:
+            logger.info("the station %s exists with other options, which stay as they are", name)
+        return station, created
+
+    async def get(self, request: StationGet) -> StationDescription:
+        """Describe a station."""
+        return (await self.ready(StationName.parse(request.name))).describe()
+
+    async def ready(self, name: StationName) -> StationRecord:
+        """The station, which is ready.
+
+        Raises:
+            Refusal: ``STATION_NOT_FOUND``.
+        """
+        station = (await self._lifecycle.find(name)).station
+        if station is None:
+            raise model.not_found(name)
+        return station
+
+    async def info(self, request: StationInfoGet) -> StationInfo:
+        """What a station holds, and how far its groups are; counted one partition at a time."""
+        station = await self.ready(StationName.parse(request.name))
+        groups: list[DurableState] = []
+
+        async def look(partition: int) -> PartitionInfo:
+            stream_name = subjects.stream_name(station.station, partition)
+            state = await self._streams.state(stream_name)
+            if state is None:
+                raise model.not_found(station.station)
+            groups.extend(await self._durables.states(stream_name, state.consumers))
+            return _partition_info(partition, state)
+
+        partitions = await for_each(station.partitions, look)
+        return StationInfo(
+            name=station.name,
+            options=station.options,
+            created_at=station.created_at,
+            messages=sum(partition.messages for partition in partitions),
+            bytes=sum(partition.bytes for partition in partitions),
+            partitions=partitions,
+            groups=_merge_groups(groups),
+        )
+
+    async def page(self, request: StationList) -> StationPage:
+        """A page of the stations that are ready, in the order of their names."""
+        after = request.after.lower()
+        following = sorted(
+            (
+                station
+                for station in await self._lifecycle.all()
+                if station.state is StationState.READY and station.name > after
+            ),
+            key=lambda station: station.name,
+        )
+        chosen = following[: request.limit]
+        states = await self._states_of(chosen)
+        return StationPage(
+            stations=[_summary(station, states) for station in chosen],
+            more=len(following) > len(chosen),
+        )
+
+    async def purge(self, request: StationPurge) -> Purged:
+        """Delete the messages of every partition. Dead letters stay."""
+        station = await self.ready(StationName.parse(request.name))
+        return Purged(messages=sum(await for_each(station.stream_names, self._streams.purge)))
+
+    async def remove(self, request: StationRemove) -> Done:
+        """Delete a station, its messages and its groups, and tell its clients.
+
+        Stations that name it as their dls_station no longer do.
+        """
+        name = StationName.parse(request.name)
+        if not await self._lifecycle.remove(name):
+            raise model.not_found(name)
+        return Done()
+
+    async def attach_schema(self, request: SchemaAttach) -> Done:
+        """Attach a schema to a station, instead of the one it may have.
+
+        Raises:
+            Refusal: ``SCHEMA_NOT_FOUND`` as well.
+        """
+        schema = SchemaName.parse(request.name)
+        name = StationName.parse(request.station)
+        await self._schemas.check_exists(schema)
+        await self._set_schema(name, schema)
+        return Done()
+
+    async def detach_schema(self, request: SchemaDetach) -> Done:
+        """Detach whatever schema a station has; none is as good."""
+        await self._set_schema(StationName.parse(request.station), "")
+        return Done()
+
+    async def _set_schema(self, name: StationName, schema: str) -> None:
+        def alter(options: StationOptions) -> StationOptions:
+            return options.model_copy(update={"schema_name": str(schema)})
+
+        if await self._lifecycle.change(name, alter) is None:
+            raise model.not_found(name)
+
+    async def _states_of(self, stations: list[StationRecord]) -> dict[str, StreamState]:
+        names = [name for station in stations for name in station.stream_names]
+        if len(names) > _SINGLE_LOOKS_MAX:
+            return await self._streams.states()
+        states = await for_each(names, self._streams.state)
+        return {state.name: state for state in states if state is not None}
+
+
+def _partition_info(partition: int, state: StreamState) -> PartitionInfo:
+    return PartitionInfo(
+        number=partition,
+        messages=state.messages,
+        bytes=state.bytes,
+        first_sequence=state.first_sequence,
+        last_sequence=state.last_sequence,
+    )
+
+
+def _merge_groups(durables: Iterable[DurableState]) -> list[GroupInfo]:
+    """Groups summed over the partitions, in the order of their names; other durables left out."""
+    members: dict[str, list[DurableState]] = {}
+    for durable in durables:
+        if GROUP_NAME in durable.metadata:
+            members.setdefault(durable.metadata[GROUP_NAME], []).append(durable)
+    return [
+        GroupInfo(
+            name=name,
+            pending=sum(durable.pending for durable in members[name]),
+            unacknowledged=sum(durable.unacknowledged for durable in members[name]),
+            redelivered=sum(durable.redelivered for durable in members[name]),
+        )
+        for name in sorted(members)
+    ]
+
+
+def _summary(station: StationRecord, states: dict[str, StreamState]) -> StationSummary:
+    own = [states[name] for name in station.stream_names if name in states]
+    options = station.options
+    return StationSummary(
+        name=station.name,
+        partitions=options.partitions_number,
+        retention_type=options.retention_type,
+        retention_value=options.retention_value,
+        storage_type=options.storage_type,
+        replicas=options.replicas,
+        schema_name=options.schema_name,
+        messages=sum(state.messages for state in own),
+        bytes=sum(state.bytes for state in own),
+        created_at=station.created_at,
+    )

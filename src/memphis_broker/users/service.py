@@ -1,0 +1,89 @@
+"""Decides logins: one rule for passwords, one for the shared token.
+
+In the flow: engine > auth callout > here > signed permissions. Pure; secrets come in by
+constructor. Invariant: secrets are compared in constant time and appear in no text.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Protocol
+
+from memphis.wire.names import InvalidNameError, UserName
+from memphis_broker.engine.logins import Login, LoginAttempt, LoginRefusedError
+from memphis_broker.users.model import native_permissions
+
+ROOT = UserName.parse("root")
+_ACCOUNT_SEPARATOR = "$"
+_CONNECTION_SEPARATOR = "::"
+
+
+class UserDirectory(Protocol):
+    """Knows who exists. Real users replace :class:`RootOnlyDirectory` behind this one method."""
+
+    def password_matches(self, user: UserName, password: str) -> bool:
+        """Whether ``user`` exists and has this password; both failures look the same."""
+
+
+class RootOnlyDirectory:
+    """The directory of a broker with no users but root."""
+
+    def __init__(self, root_password: str) -> None:
+        self._root_password = root_password
+
+    def password_matches(self, user: UserName, password: str) -> bool:
+        """See :class:`UserDirectory`."""
+        same = _same_secret(password, self._root_password)
+        return same and user == ROOT
+
+
+class LoginService:
+    """Turns a login attempt into permissions or a refusal.
+
+    Args:
+        directory: Checks user and password.
+        connection_token: The shared token, or None to refuse every login by token.
+    """
+
+    def __init__(self, directory: UserDirectory, connection_token: str | None) -> None:
+        self._directory = directory
+        self._connection_token = connection_token
+
+    def log_in(self, attempt: LoginAttempt) -> Login:
+        """Decide one attempt.
+
+        Raises:
+            LoginRefusedError: Why not, in words for the log.
+        """
+        if attempt.token and attempt.password:
+            raise LoginRefusedError("both a password and a connection token were given")
+        user = self._by_token(attempt) if attempt.token else self._by_password(attempt)
+        return Login(user=user, permissions=native_permissions(user))
+
+    def _by_password(self, attempt: LoginAttempt) -> UserName:
+        # The original's SDKs send "<user>$<account id>"; a user name itself has no dollar.
+        user = _parse_user(attempt.user.partition(_ACCOUNT_SEPARATOR)[0])
+        if not self._directory.password_matches(user, attempt.password):
+            raise LoginRefusedError(f"unknown user {user} or wrong password")
+        return user
+
+    def _by_token(self, attempt: LoginAttempt) -> UserName:
+        if self._connection_token is None:
+            raise LoginRefusedError("a connection token was given, and this broker has none set")
+        if not _same_secret(attempt.token, self._connection_token):
+            raise LoginRefusedError("wrong connection token")
+        return _parse_user(attempt.connection_name.partition(_CONNECTION_SEPARATOR)[2])
+
+
+def _parse_user(text: str) -> UserName:
+    try:
+        return UserName.parse(text)
+    except InvalidNameError as error:
+        raise LoginRefusedError(str(error)) from error
+
+
+def _same_secret(given: str, expected: str) -> bool:
+    # Lone surrogates can arrive through JSON escapes and have no plain UTF-8 form.
+    return hmac.compare_digest(
+        given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass")
+    )

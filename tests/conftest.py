@@ -1,0 +1,3 @@
+"""The fixtures of all tests, each defined in its own file."""
+
+pytest_plugins = ["tests.fixtures.engine", "tests.fixtures.proxy"]
