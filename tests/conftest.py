@@ -1,3 +1,8 @@
 """The fixtures of all tests, each defined in its own file."""
 
-pytest_plugins = ["tests.fixtures.engine", "tests.fixtures.proxy"]
+pytest_plugins = [
+    "tests.fixtures.engine",
+    "tests.fixtures.proxy",
+    "tests.fixtures.broker",
+    "tests.fixtures.sdk",
+]

@@ -1,4 +1,4 @@
-"""Reads the examples of the specification, which is the text that the SDK's calls are built from.
+"""Reads the examples of the specification, the text that the SDK's calls are built from.
 
 The text lies beside the project, not in it, and has lost its indentation; so an example here is one
 statement: the fewest lines from a start that Python can parse.
@@ -14,6 +14,7 @@ from typing import NamedTuple
 SPECIFICATION = (
     Path(__file__).resolve().parents[3] / "shared" / "reference" / "memphis-py-readme.txt"
 )
+AWAIT_ALLOWED = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _LINES_MAX = 40
 _START = re.compile(
     r"(?:await\s+)?(?:[a-z_]+\s*=\s*)?(?:await\s+)?"
@@ -28,18 +29,18 @@ class Example(NamedTuple):
     source: str
 
 
-def read_examples(text: str) -> list[Example]:
-    """Every statement of the text that parses, in order, without those that only connect."""
-    lines = text.splitlines()
+def read_examples() -> list[Example]:
+    """Every statement of the specification that parses; none where the text is not there."""
+    if not SPECIFICATION.exists():
+        return []
+    lines = SPECIFICATION.read_text(encoding="utf-8").splitlines()
     examples = []
     at = 0
     while at < len(lines):
         source = _statement(lines, at)
-        if source is None:
-            at += 1
-            continue
-        examples.append(Example(at + 1, source))
-        at += source.count("\n") + 1
+        if source is not None:
+            examples.append(Example(at + 1, source))
+        at += 1 if source is None else source.count("\n") + 1
     return examples
 
 
@@ -49,11 +50,8 @@ def _statement(lines: list[str], at: int) -> str | None:
     for end in range(at + 1, min(at + _LINES_MAX, len(lines)) + 1):
         source = "\n".join(lines[at:end])
         try:
-            tree = ast.parse(source, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT) if False else compile(
-                source, "example", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST
-            )
+            compile(source, "example", "exec", AWAIT_ALLOWED | ast.PyCF_ONLY_AST)
         except SyntaxError:
             continue
-        del tree
         return source
     return None

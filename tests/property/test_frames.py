@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,10 +34,7 @@ def as_server(frame: Frame) -> bytes:
     if kind == protocol.MSG:
         _, sid, subject, reply, header, payload = frame
         words = [subject, b"%d" % sid, *([reply] if reply else [])]
-        if header:
-            words = [b"HMSG", *words, b"%d" % len(header)]
-        else:
-            words = [b"MSG", *words]
+        words = [b"HMSG", *words, b"%d" % len(header)] if header else [b"MSG", *words]
         words.append(b"%d" % (len(header) + len(payload)))
         return b" ".join(words) + b"\r\n" + header + payload + b"\r\n"
     if kind == protocol.ERR:
@@ -64,7 +63,7 @@ def test_frames_survive_any_split(frames: list[Frame], data: st.DataObject) -> N
     stream = b"".join(map(as_server, frames))
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=20).map(sorted))
     edges = [0, *cuts, len(stream)]
-    pieces = [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [stream[a:b] for a, b in itertools.pairwise(edges)]
     assert feed_all(pieces) == frames
 
 

@@ -79,7 +79,7 @@ class Edge:
                 .model_dump_json(exclude_none=True)
                 .encode()
             )
-        except Exception as error:  # noqa: BLE001 - the supervisor of every request; it logs
+        except Exception as error:  # the supervisor of every request; it logs
             code, text = explain(error, late=deadline.expired())
             if code is ErrorCode.INTERNAL:
                 logger.exception("%s failed for %s", subject, caller)
@@ -90,9 +90,10 @@ class Edge:
 
 def _decode(operation: Operation[Any], body: bytes) -> Request:
     try:
-        return operation.request.model_validate_json(body)
+        request: Request = operation.request.model_validate_json(body)
     except ValidationError as error:
         raise Refusal(ErrorCode.MALFORMED_REQUEST, describe_faults(error)) from error
+    return request
 
 
 def explain(error: Exception, *, late: bool) -> tuple[ErrorCode, str]:
@@ -108,10 +109,9 @@ def explain(error: Exception, *, late: bool) -> tuple[ErrorCode, str]:
         case InvalidNameError():
             return ErrorCode.INVALID_NAME, str(error)
     if late:
-        return (
-            ErrorCode.ENGINE_UNAVAILABLE,
+        return ErrorCode.ENGINE_UNAVAILABLE, (
             "the request took too long and was given up; what was begun is finished later, "
-            "so the same request may be made again",
+            "so the same request may be made again"
         )
     return ErrorCode.INTERNAL, "the broker failed on this request; its log says why"
 

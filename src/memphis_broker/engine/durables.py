@@ -153,6 +153,7 @@ class Durables:
     async def _info(self, stream: str, name: str) -> api.ConsumerInfo | None:
         with engine_failures(f"looking at the consumer {name} of the stream {stream}"):
             try:
-                return await self._js.consumer_info(stream, name)
+                info: api.ConsumerInfo = await self._js.consumer_info(stream, name)
             except NotFoundError:
                 return None
+        return info

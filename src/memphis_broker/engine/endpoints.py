@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import nats.errors
 import nats.micro
 from nats.aio.client import Client
+from nats.micro.service import ServiceConfig
 
 from memphis_broker.engine.failures import engine_failures
 
@@ -98,7 +99,7 @@ class Endpoints:
             Refusal: ``ENGINE_UNAVAILABLE``; call :meth:`stop` then as well.
         """
         self._workers = asyncio.create_task(self._work(), name="memphis request workers")
-        config = nats.micro.ServiceConfig(
+        config = ServiceConfig(
             name="memphis",
             # The version of the protocol, which is what a client has to know.
             version="1.0.0",

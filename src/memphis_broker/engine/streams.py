@@ -154,6 +154,8 @@ class Streams:
         while offset < total:
             with engine_failures("listing the streams"):
                 page = await self._js.streams_info_iterator(offset)
+            # Declared as any iterable, but it is this one, and its total is needed.
+            assert isinstance(page, api.StreamsListIterator)
             states = [_state_of(info) for info in page]
             if not states:
                 break

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,10 @@ from tests.waiting import eventually
 
 
 def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    listing = ["ps", "-p", str(pid), "-o", "stat="]
+    state = subprocess.run(listing, check=False, capture_output=True, text=True).stdout
+    return bool(state.strip()) and not state.startswith("Z")
 
 
 def test_it_says_once_where_it_is_and_how_to_connect(fresh_broker: BrokerProcess) -> None:

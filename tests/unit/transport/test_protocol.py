@@ -51,9 +51,10 @@ def test_garbage_is_refused(garbage: bytes) -> None:
 def test_an_overlong_line_is_refused_before_it_ends() -> None:
     """A line that never ends does not fill the memory."""
     parser = Parser()
+    for _ in range(64):
+        assert parser.feed(b"A" * 1024) == []
     with pytest.raises(ProtocolError):
-        for _ in range(100):
-            parser.feed(b"A" * 1024)
+        parser.feed(b"A" * 1024)
 
 
 def test_a_large_payload_in_small_pieces_is_copied_once() -> None:
