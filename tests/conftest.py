@@ -3,6 +3,8 @@
 pytest_plugins = [
     "tests.fixtures.engine",
     "tests.fixtures.proxy",
+    "tests.fixtures.stranger",
+    "tests.fixtures.transport",
     "tests.fixtures.broker",
     "tests.fixtures.sdk",
 ]

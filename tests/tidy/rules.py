@@ -23,7 +23,22 @@ NATS_PY_IMPORTERS = ("src/memphis_broker/engine/",)
 SUBJECT_SPELLERS = ("src/memphis/wire/",)
 
 # Supervisors: each keeps something running whatever a callee raises, and logs it.
-SUPERVISORS: dict[str, set[str]] = {}
+SUPERVISORS: dict[str, set[str]] = {
+    # An application's code must not stop the SDK's.
+    "src/memphis/_core/sending.py": {"StationSender._report"},
+    "src/memphis/consumer.py": {"Consumer._handle"},
+    # One callback of many must not keep the others from being called.
+    "src/memphis/transport/connection.py": {"Connection.frames_received"},
+    "src/memphis/transport/listeners.py": {"Listeners._tell"},
+    "src/memphis/transport/puller.py": {"_Slot.end"},
+    # Whatever goes wrong with a connection ends in a new one.
+    "src/memphis/transport/link.py": {"Link.data_received"},
+    "src/memphis/transport/reconnect.py": {"Reconnector._run"},
+    # A request that meets a fault is answered, and the next one is served.
+    "src/memphis_broker/api/edge.py": {"Edge.answer"},
+    # A broker that gave up would help nobody; every part of it is stopped.
+    "src/memphis_broker/server.py": {"Server._start_again", "_Session.close"},
+}
 
 SLEEPERS = {"tests/waiting.py"}
 
@@ -156,17 +171,32 @@ def no_nats_py(file: SourceFile) -> Iterator[Violation]:
 
 
 def no_broad_except(file: SourceFile) -> Iterator[Violation]:
-    """Only a named supervisor may catch everything."""
+    """Only a named supervisor may catch everything, and it logs; cleaning up and raising is free."""
     if not file.is_source:
         return
     allowed = SUPERVISORS.get(file.path, set())
+    for owner, handler in swallowers(file):
+        if owner not in allowed:
+            text = f"{owner or 'the module'} catches everything and is not named in SUPERVISORS"
+            yield Violation(file.path, handler.lineno, text)
+        elif not _logs(handler):
+            text = f"{owner} catches everything and does not log it with its traceback"
+            yield Violation(file.path, handler.lineno, text)
+
+
+def swallowers(file: SourceFile) -> Iterator[tuple[str, ast.ExceptHandler]]:
+    """Every except clause that catches everything and does not raise it again at its end."""
     for owner, handler in _handlers(file.tree, ""):
-        if _is_broad(handler.type) and owner not in allowed:
-            yield Violation(
-                file.path,
-                handler.lineno,
-                f"{owner or 'the module'} catches everything and is not named in SUPERVISORS",
-            )
+        last = handler.body[-1]
+        raises_again = isinstance(last, ast.Raise) and last.exc is None
+        if _is_broad(handler.type) and not raises_again:
+            yield owner, handler
+
+
+def _logs(handler: ast.ExceptHandler) -> bool:
+    return any(
+        isinstance(node, ast.Attribute) and node.attr == "exception" for node in ast.walk(handler)
+    )
 
 
 def _handlers(node: ast.AST, owner: str) -> Iterator[tuple[str, ast.ExceptHandler]]:

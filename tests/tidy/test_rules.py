@@ -61,6 +61,7 @@ KEEPING = [
     (rules.no_nats_py, "src/memphis_broker/engine/client.py", "import nats"),
     (rules.no_nats_py, SOURCE, "from .nats import x\nimport natsort"),
     (rules.no_broad_except, SOURCE, "try: f()\nexcept (ValueError, OSError): pass"),
+    (rules.no_broad_except, SOURCE, "try: f()\nexcept BaseException:\n    g()\n    raise"),
     (rules.file_fits_in_the_head, SOURCE, "x = 1\n" * 500),
     (rules.function_fits_in_the_head, SOURCE, "def f():\n" + "    x = 1\n" * 69),
     (
@@ -102,9 +103,16 @@ def test_every_rule_is_shown_to_catch_and_to_spare() -> None:
 def test_a_supervisor_is_named_with_the_function_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exception holds for that function and not for its neighbour in the same file."""
     text = (
-        "class Loop:\n    def run(self):\n        try: f()\n        except Exception: pass\n"
-        "    def other(self):\n        try: f()\n        except Exception: pass\n"
+        "class Loop:\n    def run(self):\n        try: f()\n        except Exception: log.exception(1)\n"
+        "    def other(self):\n        try: f()\n        except Exception: log.exception(1)\n"
     )
     monkeypatch.setitem(rules.SUPERVISORS, SOURCE, {"Loop.run"})
     [found] = rules.no_broad_except(SourceFile(SOURCE, text))
     assert found.line == 7
+
+
+def test_a_supervisor_must_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To be named is no leave to swallow in silence."""
+    monkeypatch.setitem(rules.SUPERVISORS, SOURCE, {"run"})
+    silent = "def run():\n    try: f()\n    except Exception: pass\n"
+    assert list(rules.no_broad_except(SourceFile(SOURCE, silent)))

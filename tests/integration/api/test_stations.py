@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 
 import pytest
@@ -148,7 +149,7 @@ async def test_a_missing_dls_station_is_created(ask: Asker):
     await ask.ok(StationCreate(name="s", options=StationOptions(dls_station="Dead.S")))
     assert (await ask.ok(StationGet(name="s")))["options"]["dls_station"] == "dead.s"
     dead = await ask.ok(StationGet(name="dead.s"))
-    assert StationOptions.model_validate_json(str_json(dead["options"])) == StationOptions()
+    assert StationOptions.model_validate_json(json.dumps(dead["options"])) == StationOptions()
 
 
 async def test_info_counts_partitions_and_groups(ask: Asker, client: Client):
@@ -298,12 +299,6 @@ async def test_a_schema_is_stored_up_to_the_largest_size(ask: Asker):
         content = f'"{n}' + "x" * (512 * 1024 - 3) + '"'
         await ask.ok(SchemaCreate(name="big", type="json", content=content))
     assert (await ask.ok(SchemaCreate(name="big", type="json", content="{}")))["version"] == 4
-
-
-def str_json(value: object) -> str:
-    import json
-
-    return json.dumps(value)
 
 
 def test_app_counts_its_requests(app: App):

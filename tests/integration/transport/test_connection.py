@@ -19,7 +19,7 @@ from memphis.transport.protocol import MessageFrame
 from tests.fixtures.engine import HOST, Engine, free_port
 from tests.fixtures.proxy import CuttingProxy
 from tests.fixtures.stranger import Conversation, StartStranger
-from tests.fixtures.transport import Connect, connect_options
+from tests.fixtures.transport import Connect, connect_options, transport_tasks
 from tests.waiting import eventually
 
 
@@ -378,14 +378,13 @@ async def test_garbage_from_the_server_ends_the_link(
 
 async def test_a_server_in_lame_duck_mode_is_left(start_engine: Any, connect: Connect) -> None:
     """A server that says it will stop is left for another before it does."""
-    port = free_port()
-    route = free_port()
-    first = start_engine(f'cluster {{ name: c, listen: "{HOST}:{route}" }}\nserver_name: a')
-    second = start_engine(
-        f'cluster {{ name: c, listen: "{HOST}:{free_port()}", '
-        f'routes: ["nats-route://{HOST}:{route}"] }}\nserver_name: b',
-        port,
+    routes = free_port(), free_port()
+    cluster = (
+        'server_name: "{name}"\ncluster {{ name: c, listen: "{host}:{mine}", '
+        'routes: ["nats-route://{host}:{other}"] }}'
     )
+    first = start_engine(cluster.format(name="a", host=HOST, mine=routes[0], other=routes[1]))
+    second = start_engine(cluster.format(name="b", host=HOST, mine=routes[1], other=routes[0]))
     connection = await connect(first.address)
     await eventually(lambda: len(connection._pool) == 2, what="the second server was learnt")
     first.lame_duck()
@@ -417,13 +416,12 @@ async def test_close_sends_what_waits_and_is_idempotent(
 
 async def test_close_while_reconnecting_leaves_nothing(engine: Engine) -> None:
     """Closing in the middle of a reconnect ends its task."""
-    before = asyncio.all_tasks()
     connection = await Connection.open(connect_options(engine.address))
     engine.kill()
     await eventually(lambda: not connection.is_connected)
     await connection.close()
     assert connection.is_closed
-    assert asyncio.all_tasks() == before
+    assert transport_tasks() == []
 
 
 async def test_cancelling_open_leaves_nothing(start_stranger: StartStranger) -> None:

@@ -1,0 +1,72 @@
+"""The Python of the README runs as it stands there."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from memphis import Memphis
+from tests.waiting import eventually
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+PROGRAM = BLOCKS[0]
+PRODUCE, CONSUME, FETCH, ITERATE = BLOCKS[1:]
+
+
+def test_the_quick_start_prints_what_the_readme_says(broker_factory, tmp_path):
+    """The first program, in a process of its own against a fresh broker."""
+    broker = broker_factory().start()
+    program = tmp_path / "app.py"
+    program.write_text(PROGRAM.replace('host="localhost"', f'host="localhost:{broker.port}"'))
+    outcome = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert outcome.stderr == ""
+    assert outcome.stdout == '{"carrier":"UA","flight":1545}\n'
+
+
+async def test_the_producer_block_stores_every_message(memphis: Memphis):
+    """One awaited, ten thousand nonblocking, one with an id."""
+    await memphis.station("flights")
+    names = await _run(PRODUCE, memphis)
+    info = await (await memphis.existing_station("flights")).info()
+    assert info.messages == 10_002
+    assert names["result"].sequence == 1
+    await (await memphis.existing_station("flights")).destroy()
+
+
+@pytest.mark.parametrize("block", [CONSUME, FETCH, ITERATE], ids=["consume", "fetch", "iterate"])
+async def test_the_consumer_blocks_acknowledge_every_message(memphis: Memphis, block: str):
+    """Each way of consuming, on a few messages."""
+    station = await memphis.station("flights")
+    await memphis.produce("flights", "radar", "one")
+    await memphis.produce("flights", "radar", "two")
+    consumer = await memphis.consumer("flights", "board-1", "board")
+    running = asyncio.create_task(_run(block, memphis, consumer=consumer))
+
+    async def done() -> bool:
+        groups = (await station.info()).groups
+        return [(g.name, g.pending, g.unacknowledged) for g in groups] == [("board", 0, 0)]
+
+    await eventually(done)
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled() or running.exception() is None
+    await station.destroy()
+
+
+async def _run(block: str, memphis: Memphis, **names: object) -> dict[str, object]:
+    names["memphis"] = memphis
+    code = compile(block, "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    outcome = types.FunctionType(code, names)()
+    if outcome is not None:
+        await outcome
+    return names

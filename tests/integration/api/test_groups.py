@@ -1,0 +1,223 @@
+"""Consumer groups and dead letters through real requests."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+
+from memphis.types import Retention
+from memphis.wire import headers
+from memphis.wire.errors import ErrorCode
+from memphis.wire.models import (
+    DeadLetterAdd,
+    GroupJoin,
+    GroupLeave,
+    StationCreate,
+    StationGet,
+    StationInfoGet,
+    StationOptions,
+    StationRemove,
+)
+from memphis.wire.names import GroupName, StationName
+from memphis.wire.subjects import members_subject
+from memphis_broker.app import App
+from tests.integration.api.conftest import Asker, Engine
+
+STATION = StationName.parse("s.x")
+GROUP = GroupName.parse("g.one")
+
+
+async def fill(client: Client, order: list[int]) -> None:
+    """Store a message in each partition named, in this order; the payload is its place in it."""
+    for place, partition in enumerate(order):
+        await client.jetstream().publish(f"s#x${partition}.in", str(place).encode())
+
+
+async def read_all(client: Client, partitions: int, group: GroupName = GROUP) -> list[int]:
+    """The places of everything that the group has before it."""
+    places = []
+    js = client.jetstream()
+    for partition in range(1, partitions + 1):
+        pending = (await js.consumer_info(f"s#x${partition}", group.internal)).num_pending or 0
+        if pending:
+            subscription = await js.pull_subscribe_bind(group.internal, f"s#x${partition}")
+            for message in await subscription.fetch(pending, timeout=10):
+                places.append(int(message.data))
+                await message.ack()
+    return sorted(places)
+
+
+def join(**options: Any) -> GroupJoin:
+    return GroupJoin(station=STATION, group=GROUP, **options)
+
+
+async def test_join_makes_the_station_and_the_group(ask: Asker, client: Client):
+    """A missing station comes with the defaults; the durable is as the request says."""
+    joined = await ask.ok(join(max_ack_time_ms=1500, max_msg_deliveries=7))
+    assert (joined["created"], joined["station"]["partitions"]) == (True, [1])
+    config = (await client.jetstream().consumer_info("s#x$1", "g#one")).config
+    assert config.filter_subjects == ["s#x$1.final", "s#x$1.redrive.g#one"]
+    assert (config.ack_wait, config.max_deliver, config.ack_policy) == (1.5, 7, "explicit")
+    assert (config.max_ack_pending, config.deliver_policy) == (-1, "all")
+    assert (config.metadata or {})["memphis.group"] == "g.one"
+
+
+async def test_join_again_keeps_the_position_and_sets_the_limits(ask: Asker, client: Client):
+    """Whatever start the second member names, the group reads on where it was."""
+    await ask.ok(StationCreate(name=STATION, options=StationOptions(partitions_number=2)))
+    await ask.ok(join())
+    await fill(client, [1, 1, 2])
+    assert await read_all(client, 2) == [0, 1, 2]
+    await fill(client, [1, 2])
+    again = await ask.ok(join(max_ack_time_ms=9000, max_msg_deliveries=3, last_messages=100))
+    assert again["created"] is False
+    assert await read_all(client, 2) == [0, 1]
+    config = (await client.jetstream().consumer_info("s#x$2", "g#one")).config
+    assert (config.ack_wait, config.max_deliver) == (9, 3)
+    assert (config.metadata or {})["memphis.group"] == "g.one"
+
+
+async def test_members_that_join_at_once_make_one_group(ask: Asker, client: Client):
+    """Many first members with different starts: all succeed."""
+    await ask.ok(StationCreate(name=STATION, options=StationOptions(partitions_number=3)))
+    await fill(client, [1, 2, 3, 1])
+    await asyncio.gather(*(ask.ok(join(start_consume_from_sequence=n)) for n in range(1, 9)))
+    info = await ask.ok(StationInfoGet(name=STATION))
+    assert [group["name"] for group in info["groups"]] == ["g.one"]
+
+
+async def test_a_group_that_is_half_there_is_completed(ask: Asker, client: Client):
+    """The partition that it lost is added; the others keep their position."""
+    await ask.ok(StationCreate(name=STATION, options=StationOptions(partitions_number=2)))
+    await ask.ok(join())
+    await fill(client, [1, 2])
+    assert await read_all(client, 2) == [0, 1]
+    await client.jetstream().delete_consumer("s#x$2", "g#one")
+    assert (await ask.ok(join()))["created"] is False
+    assert await read_all(client, 2) == [1]
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+@pytest.mark.parametrize("wanted", [0, 1, 4, 5, 10, 11, 99])
+async def test_last_messages_are_the_newest_of_the_station(
+    ask: Asker, client: Client, partitions: int, wanted: int
+):
+    """Exactly the newest N of all partitions together, however they are spread."""
+    await ask.ok(StationCreate(name=STATION, options=StationOptions(partitions_number=partitions)))
+    order = [min(p, partitions) for p in (1, 1, 2, 3, 3, 3, 1, 2, 2, 1)]
+    await fill(client, order)
+    await ask.ok(join(last_messages=wanted))
+    assert await read_all(client, partitions) == list(range(max(0, 10 - wanted), 10))
+
+
+async def test_start_sequence_is_the_same_number_on_each_partition(ask: Asker, client: Client):
+    """Sequence 2 of each partition is where the group begins."""
+    await ask.ok(StationCreate(name=STATION, options=StationOptions(partitions_number=2)))
+    await fill(client, [1, 1, 2, 2, 2])
+    await ask.ok(join(start_consume_from_sequence=2))
+    assert await read_all(client, 2) == [1, 3, 4]
+
+
+async def test_two_starts_are_refused(ask: Asker):
+    """A sequence and a number of messages together: refused, and no station is made."""
+    request = join(start_consume_from_sequence=2, last_messages=0)
+    assert await ask.refused(request) == ErrorCode.INVALID_OPTION
+    assert await ask.refused(StationGet(name=STATION)) == ErrorCode.STATION_NOT_FOUND
+
+
+async def test_a_group_ends_with_its_last_member(ask: Asker, client: Client, engine: Engine):
+    """While a member listens the group stays; when nobody does, it goes with its position."""
+    await ask.ok(StationCreate(name=STATION, options=StationOptions(partitions_number=2)))
+    await ask.ok(join())
+    leave = GroupLeave(station=STATION, group=GROUP)
+    async with engine.connect("client") as member:
+
+        async def answer(message: Any) -> None:
+            await message.respond(b"")
+
+        await member.subscribe(members_subject(STATION, GROUP), cb=answer)
+        await member.flush()
+        assert await ask.ok(leave) == {"removed": False}
+    assert await ask.ok(leave) == {"removed": True}
+    assert (await ask.ok(StationInfoGet(name=STATION)))["groups"] == []
+    assert await ask.ok(leave) == {"removed": False}
+    await ask.ok(StationRemove(name=STATION))
+    assert await ask.refused(leave) == ErrorCode.STATION_NOT_FOUND
+
+
+async def test_a_silent_member_counts_as_alive(ask: Asker, client: Client, engine: Engine):
+    """A lost position is worse than a group too many."""
+    await ask.ok(join())
+    async with engine.connect("client") as member:
+        await member.subscribe(members_subject(STATION, GROUP))
+        await member.flush()
+        leave = GroupLeave(station=STATION, group=GROUP)
+        assert await ask.ok(leave) == {"removed": False}
+    assert len((await ask.ok(StationInfoGet(name=STATION)))["groups"]) == 1
+
+
+async def test_groups_work_with_ack_based_retention(ask: Asker, client: Client):
+    """The engine accepts the durable there, and a message goes once it is acknowledged."""
+    options = StationOptions(retention_type=Retention.ACK_BASED)
+    await ask.ok(StationCreate(name=STATION, options=options))
+    await ask.ok(join())
+    await fill(client, [1])
+    assert (await ask.ok(StationInfoGet(name=STATION)))["messages"] == 1
+    assert await read_all(client, 1) == [0]
+
+
+def dead_letter(**values: Any) -> DeadLetterAdd:
+    given = {"station": STATION, "group": GROUP, "partition": 1, "sequence": 1, **values}
+    return DeadLetterAdd(**given)
+
+
+async def test_a_dead_letter_is_stored_once_with_all_that_matters(ask: Asker, client: Client):
+    """Payload and headers are kept, the story is added, and a retry stores nothing more."""
+    await ask.ok(join())
+    js = client.jetstream()
+    sent = {"Nats-Msg-Id": "one", "msg-id": "one", "trace": "ünïcode"}
+    await js.publish("s#x$1.in", b"\x00payload", headers=sent)
+    request = dead_letter(reason="cannot\r\nparse", deliveries=2)
+    for _ in range(2):
+        assert await ask.ok(request) == {"stored": True}
+    state = (await js.stream_info("memphis_dead_letters")).state
+    assert state.messages == 1
+    kept = await js.get_msg("memphis_dead_letters", state.last_seq, direct=True)
+    assert kept.subject == "$memphis.dead_letters.s#x.1.g#one.poison"
+    assert kept.data == b"\x00payload"
+    found = kept.headers or {}
+    assert (found["trace"], found["msg-id"]) == ("ünïcode", "one")
+    assert found[headers.MESSAGE_ID].endswith("/1/1/g#one")
+    assert found[headers.DEAD_LETTER_STATION] == "s.x"
+    assert found[headers.DEAD_LETTER_PARTITION] == found[headers.DEAD_LETTER_SEQUENCE] == "1"
+    assert found[headers.DEAD_LETTER_GROUP] == "g.one"
+    assert found[headers.DEAD_LETTER_REASON] == "cannot parse"
+    assert found[headers.DEAD_LETTER_DELIVERIES] == "2"
+    assert found[headers.DEAD_LETTER_TIME]
+
+
+async def test_a_message_too_large_with_its_story_is_refused_and_the_broker_lives(
+    ask: Asker, client: Client
+):
+    """The engine would close the connection of whoever sends too much; the broker does not."""
+    await ask.ok(join())
+    await client.jetstream().publish("s#x$1.in", b"x" * client.max_payload)
+    assert await ask.refused(dead_letter()) == ErrorCode.ENGINE_REFUSED
+    assert (await ask.ok(StationInfoGet(name=STATION)))["messages"] == 1
+
+
+async def test_dead_letters_that_cannot_be_are_refused(ask: Asker, client: Client, app: App):
+    """No station, no group, no partition, no message: each has its number; an opt-out stores none."""
+    assert await ask.refused(dead_letter()) == ErrorCode.STATION_NOT_FOUND
+    options = StationOptions(send_poison_msg_to_dls=False)
+    await ask.ok(StationCreate(name=STATION, options=options))
+    assert await ask.refused(dead_letter()) == ErrorCode.GROUP_NOT_FOUND
+    await ask.ok(join())
+    assert await ask.refused(dead_letter(partition=2)) == ErrorCode.MESSAGE_NOT_FOUND
+    assert await ask.ok(dead_letter()) == {"stored": False}
+    await ask.ok(GroupJoin(station="kept", group=GROUP))
+    assert await ask.refused(dead_letter(station="kept")) == ErrorCode.MESSAGE_NOT_FOUND
+    assert (await client.jetstream().stream_info("memphis_dead_letters")).state.messages == 0

@@ -1,0 +1,212 @@
+"""The pure rules of stations, groups, schemas and dead letters."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memphis.types import Retention, Storage
+from memphis.wire.errors import ErrorCode, Refusal
+from memphis.wire.models import DeadLetterAdd, GroupJoin, StationOptions
+from memphis.wire.names import GroupName, InvalidNameError, SchemaName, StationName
+from memphis_broker.dead_letters import model as dead_letters
+from memphis_broker.engine import durables, streams
+from memphis_broker.engine.streams import StoredMessage
+from memphis_broker.groups import model as groups
+from memphis_broker.schemas import model as schemas
+from memphis_broker.stations import model as stations
+from memphis_broker.stations.model import StationRecord, StationState
+
+NAMES = st.from_regex(r"[a-z0-9]([a-z0-9_.-]{0,126}[a-z0-9])?", fullmatch=True)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+# What the bucket of records accepts as a key (NATS ADR-8), without a dot at either end.
+VALID_KEY = re.compile(r"[-/_=a-zA-Z0-9]+")
+
+
+def record(name: str = "s.x", **options: Any) -> StationRecord:
+    return StationRecord(
+        name=name,
+        id="life",
+        state=StationState.READY,
+        options=StationOptions(**options),
+        created_at=LONG_AGO,
+    )
+
+
+@given(NAMES)
+def test_names_and_keys_are_one_to_one(text: str):
+    """Every name has a key that the bucket accepts as one token, and it leads back."""
+    name = StationName.parse(text)
+    key = stations.key_of(name)
+    assert VALID_KEY.fullmatch(key)
+    assert stations.name_of(key) == name
+
+
+@given(st.builds(StationOptions), st.sampled_from(StationState))
+def test_a_record_survives_storing(options: StationOptions, state: StationState):
+    """What is written as JSON is read as the same."""
+    written = record().model_copy(update={"options": options, "state": state})
+    assert StationRecord.model_validate_json(written.model_dump_json()) == written
+
+
+@given(
+    st.sampled_from(Retention),
+    st.integers(1, 9_000_000_000),
+    st.sampled_from(Storage),
+    st.integers(1, 5),
+    st.integers(100, 86_400_000),
+    st.integers(1, 10_000),
+    st.booleans(),
+)
+def test_every_valid_station_maps_to_streams(
+    kind: Retention,
+    value: int,
+    storage: Storage,
+    replicas: int,
+    window_ms: int,
+    partitions: int,
+    early: bool,
+):
+    """Limits add up to at least what was asked and at most one more for each partition."""
+    name = StationName.parse("s.x")
+    options = stations.check_options(
+        name,
+        StationOptions(
+            retention_type=kind,
+            retention_value=value,
+            storage_type=storage,
+            replicas=replicas,
+            idempotency_window_ms=window_ms,
+            partitions_number=partitions,
+        ),
+    )
+    made = record().model_copy(update={"options": options})
+    spec = stations.partition_stream(made, partitions, acknowledge_early=early)
+    assert spec.name == f"s#x${partitions}"
+    for limit, wanted in ((spec.messages_max, "messages"), (spec.bytes_max, "bytes")):
+        assert (limit is not None) == (kind.value == wanted)
+        if limit is not None:
+            assert value <= limit * partitions < value + partitions
+    assert spec.until_acknowledged == (kind is Retention.ACK_BASED)
+    config = streams.engine_config(spec).as_dict()
+    duplicate_window, max_age = config["duplicate_window"], config["max_age"]
+    assert isinstance(duplicate_window, int)
+    assert isinstance(max_age, int)
+    assert 100_000_000 <= duplicate_window
+    assert max_age == 0 or duplicate_window <= max_age < 2**63
+    assert not (config.get("persist_mode") and config.get("allow_atomic"))
+    if config.get("persist_mode"):
+        assert (early, storage, replicas) == (True, Storage.DISK, 1)
+
+
+@pytest.mark.parametrize("kind", Retention)
+@pytest.mark.parametrize("value", [0, -1])
+def test_retention_values_below_one_are_refused_except_for_acks(kind: Retention, value: int):
+    """Ack-based retention ignores its value; for all others it must be at least 1."""
+    options = StationOptions(retention_type=kind, retention_value=value)
+    if kind is Retention.ACK_BASED:
+        stations.check_options(StationName.parse("s"), options)
+        return
+    with pytest.raises(Refusal) as refused:
+        stations.check_options(StationName.parse("s"), options)
+    assert refused.value.code is ErrorCode.INVALID_OPTION
+
+
+def test_names_within_options_are_parsed():
+    """They are lowered, and a wrong one is refused with the number for its kind."""
+    name = StationName.parse("s")
+    options = stations.check_options(name, StationOptions(schema_name="A", dls_station="B.c"))
+    assert (options.schema_name, options.dls_station) == ("a", "b.c")
+    with pytest.raises(InvalidNameError):
+        stations.check_options(name, StationOptions(schema_name="a b"))
+    for wrong in ("S", "a b"):
+        with pytest.raises(Refusal) as refused:
+            stations.check_options(name, StationOptions(dls_station=wrong))
+        assert refused.value.code is ErrorCode.INVALID_DLS_STATION
+
+
+@given(st.lists(st.integers(1, 4), max_size=60), st.integers(1, 70), st.data())
+async def test_the_newest_messages_are_found_as_by_brute_force(
+    order: list[int], wanted: int, data: st.DataObject
+):
+    """Times apart: exactly the newest N. Equal times: as many, and none older than one left out."""
+    gaps = data.draw(st.lists(st.integers(0, 3), min_size=len(order), max_size=len(order)))
+    times = [1000 + sum(gaps[: place + 1]) for place in range(len(order))]
+    first = {p: data.draw(st.integers(1, 50)) for p in range(1, 5)}
+    stored: dict[int, list[int]] = {p: [] for p in first}
+    for partition, time in zip(order, times, strict=True):
+        stored[partition].append(time)
+    held = {p: groups.Bounds(first[p], first[p] + len(stored[p]) - 1) for p in first}
+
+    async def sequences_at(open_ones: Any, time_ns: int) -> dict[int, int]:
+        return {p: first[p] + sum(t < time_ns for t in stored[p]) for p in open_ones}
+
+    between = (min(times, default=0) - 5, max(times, default=0) + 5)
+    starts = await groups.starts_of_newest(held, wanted, between, sequences_at)
+    taken = [t for p in first for t in stored[p][starts[p] - first[p] :]]
+    assert all(held[p].first <= starts[p] <= held[p].last + 1 for p in held)
+    assert sorted(taken) == sorted(times)[max(0, len(times) - wanted) :]
+
+
+def test_two_starts_exclude_each_other():
+    """A sequence and a number of messages cannot both say where to begin."""
+    groups.check_start(GroupJoin(station="s", group="g", last_messages=0))
+    groups.check_start(GroupJoin(station="s", group="g", start_consume_from_sequence=9))
+    with pytest.raises(Refusal) as refused:
+        groups.check_start(
+            GroupJoin(station="s", group="g", last_messages=1, start_consume_from_sequence=9)
+        )
+    assert refused.value.code is ErrorCode.INVALID_OPTION
+
+
+@pytest.mark.parametrize(
+    ("start", "policy", "sequence"),
+    [(None, "new", None), (1, "all", None), (7, "by_start_sequence", 7)],
+)
+def test_a_start_becomes_a_deliver_policy(start: int | None, policy: str, sequence: int | None):
+    """Behind the end, from the first, from a sequence."""
+    spec = groups.durable(
+        StationName.parse("s.x"),
+        2,
+        GroupName.parse("g.y"),
+        GroupJoin(station="s.x", group="g.y"),
+        start,
+    )
+    config = durables.engine_config(spec)
+    assert (config.deliver_policy, config.opt_start_seq) == (policy, sequence)
+    assert config.filter_subjects == ["s#x$2.final", "s#x$2.redrive.g#y"]
+
+
+def test_schema_versions_are_numbered_and_found_by_content():
+    """The same content is the same version, whatever came between."""
+    head = schemas.SchemaHead(name="s", type="json")
+    for content in ("a", "b"):
+        head = head.with_version(schemas.digest_of(content), LONG_AGO)
+    assert head.version_with(schemas.digest_of("a")) == 1
+    assert head.version_with(schemas.digest_of("b")) == 2
+    assert head.version_with(schemas.digest_of("c")) is None
+    assert schemas.SchemaHead.model_validate_json(head.model_dump_json()) == head
+
+
+@given(NAMES, NAMES)
+def test_keys_of_contents_belong_to_one_schema(one: str, other: str):
+    """No schema's content is ever kept under a key of another schema."""
+    first, second = SchemaName.parse(one), SchemaName.parse(other)
+    digest = schemas.digest_of("x")
+    same = schemas.content_key(first, digest) == schemas.content_key(second, digest)
+    assert same == (first == second)
+    assert schemas.head_key(first) != schemas.content_key(second, digest)
+
+
+def test_a_dead_letter_carries_no_header_of_the_engine():
+    """The original's message id and schedule spoke of another stream."""
+    original = StoredMessage("s$1.final", 4, {"Nats-TTL": "1s", "nats-x": "y", "k": "v"}, b"", "t")
+    request = DeadLetterAdd(station="s", partition=1, sequence=4, group="g", reason="a\r\nb")
+    found = dead_letters.headers_of(record("s"), request, GroupName.parse("g"), original)
+    assert {key for key in found if key.lower().startswith("nats-")} == {"Nats-Msg-Id"}
+    assert (found["k"], found["Nats-Msg-Id"]) == ("v", "life/1/4/g")
