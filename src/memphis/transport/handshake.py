@@ -32,8 +32,6 @@ from memphis.transport.protocol import (
 )
 from memphis.transport.servers import Address
 
-_HAPPY_EYEBALLS_DELAY_S = 0.25
-
 
 class _Handshake:
     """The sink of a link until it is logged in: one answer is awaited at a time."""
@@ -129,9 +127,9 @@ async def _shake_hands(
     loop = asyncio.get_running_loop()
     link = handshake.link
     host, port = address
-    transport, _ = await loop.create_connection(
-        lambda: link, host, port, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY_S
-    )
+    # Without happy_eyeballs_delay: with it, asyncio of Python 3.11 leaks the socket of an attempt
+    # that is cancelled at the wrong moment.
+    transport, _ = await loop.create_connection(lambda: link, host, port)
     await handshake.greeting()
     offers_tls = handshake.info.get("tls_required") or handshake.info.get("tls_available")
     if options.tls is not None:

@@ -84,7 +84,7 @@ class StationService:
                 await self.open(StationName.parse(options.dls_station))
             station, created = await self._lifecycle.create(name, options)
         if wanted is not None and not created and station.options != options:
-            logger.info("the station %s exists with other options, which stay as they are", name)
+            logger.debug("the station %s exists with other options, which stay as they are", name)
         return station, created
 
     async def get(self, request: StationGet) -> StationDescription:

@@ -158,7 +158,7 @@ async def test_creations_and_removals_by_several_brokers_end_consistent(
     engine: Engine, client: Client, stream_names: StreamNames, seed: int
 ):
     """Whatever the order, the streams at the end are those of the stations that say they are."""
-    chosen = random.Random(seed)  # noqa: S311 - a reproducible order, not a secret
+    chosen = random.Random(seed)
     async with AsyncExitStack() as stack:
         for _ in range(3):
             await stack.enter_async_context(engine.app(alone=False))

@@ -389,6 +389,7 @@ async def test_a_server_in_lame_duck_mode_is_left(start_engine: Any, connect: Co
     await eventually(lambda: len(connection._pool) == 2, what="the second server was learnt")
     first.lame_duck()
     await eventually(lambda: connection.is_connected and connection.server == second.address)
+    first.kill()  # it would take its time
 
 
 async def test_close_sends_what_waits_and_is_idempotent(

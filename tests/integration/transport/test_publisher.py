@@ -168,6 +168,7 @@ async def test_cut_wires_do_not_double(cutting_proxy: CuttingProxy, connect: Con
         futures += send_numbers(publisher, b"cut.in", range(start, start + 500), resendable=True)
         await asyncio.wait([futures[start]])
         cutting_proxy.cut()
+        await eventually(lambda cuts=round_number: connection.statistics().reconnects > cuts)
     results = await outcomes(futures)
     assert [result for result in results if not isinstance(result, PublishResult)] == []
     assert await stored_payloads(connection, "cut") == [b"%d" % number for number in range(2500)]

@@ -97,7 +97,7 @@ def test_every_valid_station_maps_to_streams(
     duplicate_window, max_age = config["duplicate_window"], config["max_age"]
     assert isinstance(duplicate_window, int)
     assert isinstance(max_age, int)
-    assert 100_000_000 <= duplicate_window
+    assert duplicate_window >= 100_000_000
     assert max_age == 0 or duplicate_window <= max_age < 2**63
     assert not (config.get("persist_mode") and config.get("allow_atomic"))
     if config.get("persist_mode"):

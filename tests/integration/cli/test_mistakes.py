@@ -1,0 +1,107 @@
+"""What a careless person does: each ends in one clear line and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli.conftest import CommandLine, Result
+
+
+def check_complaint(result: Result, status: int, *words: str) -> None:
+    text = result.stderr.decode()
+    assert result.returncode == status, text
+    assert "Traceback" not in text
+    assert len(text.splitlines()) == 1, text
+    for word in words:
+        assert word in text
+
+
+def test_nobody_listens(memphis: CommandLine) -> None:
+    """The complaint says where was tried."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = str(unused.getsockname()[1])
+        check_complaint(memphis("station", "ls", "--port", port), 1, "127.0.0.1", port)
+
+
+@pytest.mark.parametrize("option", ["--password", "--token"])
+def test_a_refused_login(memphis: CommandLine, option: str) -> None:
+    """A wrong password and a wrong token are refused, and not repeated in the complaint."""
+    result = memphis("station", "ls", option, "open-sesame")
+    check_complaint(result, 1)
+    assert b"open-sesame" not in result.stderr
+
+
+def test_password_and_token_together(memphis: CommandLine) -> None:
+    """They exclude each other, wherever they come from."""
+    result = memphis("station", "ls", "--token", "t", MEMPHIS_PASSWORD="memphis")
+    check_complaint(result, 2, "not both")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["station", "info", "no-such-station"],
+        ["station", "purge", "no-such-station", "--yes"],
+        ["station", "rm", "no-such-station", "--yes"],
+        ["consume", "no-such-station", "--group", "readers"],
+    ],
+)
+def test_a_station_that_is_not_there(memphis: CommandLine, arguments: list[str]) -> None:
+    """The complaint names it, and reading does not create it."""
+    check_complaint(memphis(*arguments), 1, "no-such-station")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["station", "create", "not a name"], "station name"),
+        (["station", "create", "x", "--partitions", "0"], "partitions"),
+        (["station", "create", "x", "--retention-type", "weight"], "retention-type"),
+        (["station", "create", "x", "--replicas", "many"], "replicas"),
+        (["station", "create"], "STATION"),
+        (["station", "explode"], "explode"),
+        (["produce", "x", "message", "--header", "no-equals-sign"], "KEY=VALUE"),
+        (["produce", "x", "message", "--header", "$memphis-x=1"], "reserved"),
+        (["produce", "x", "message", "--file", __file__], "not both"),
+        (["produce", "x", "--file", "no-such-file"], "no-such-file"),
+        (["produce", "x", "message", "--key", "k", "--partition", "1"], "not both"),
+        (["consume", "x"], "--group"),
+        (["consume", "x", "--group", "g", "--count", "0"], "count"),
+        (["station", "ls", "--port", "http"], "port"),
+        (["no-such-command"], "no-such-command"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_use(memphis: CommandLine, arguments: list[str], word: str) -> None:
+    """Wrong use ends with status 2 and names what was wrong."""
+    check_complaint(memphis(*arguments), 2, word)
+
+
+def test_a_message_that_is_too_large(memphis: CommandLine, station: str, tmp_path: Path) -> None:
+    """The message is counted as not stored; the others go through, and the status is 1."""
+    file = tmp_path / "large.txt"
+    file.write_bytes(b"small\n" + b"x" * (9 * 1024 * 1024) + b"\nsmall too\n")
+    result = memphis("produce", station, "--file", str(file))
+    assert result.returncode == 1
+    assert b"2 messages stored" in result.stderr
+    assert b"1 messages were not stored" in result.stderr
+    assert b"Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [], ["station"], ["station", "create"], ["station", "ls"], ["station", "info"],
+        ["station", "purge"], ["station", "rm"], ["produce"], ["consume"], ["demo"], ["serve"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_help(memphis: CommandLine, arguments: list[str]) -> None:
+    """Every command explains itself."""
+    result = memphis(*arguments, "--help")
+    assert result.returncode == 0
+    assert b"Usage: memphis" in result.stdout
