@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from memphis._core.reader import GroupReader
+from memphis._core.tasks import runs_inside
 from memphis.exceptions import (
     MemphisClosedError,
     MemphisConnectError,
@@ -189,6 +190,8 @@ class Consumer:
     async def __anext__(self) -> Message:
         while not self._stopping.is_set():
             await self._running.wait()
+            if self._stopping.is_set():
+                break
             message = self._reader.take_one()
             if message is not None:
                 return message
@@ -203,7 +206,7 @@ class Consumer:
         self._stopping.set()
         self._running.set()
         self._reader.wake()
-        if self._consuming is not None and self._consuming is not asyncio.current_task():
+        if self._consuming is not None and not runs_inside(self._consuming):
             await asyncio.wait({self._consuming})
 
     def pause(self) -> None:
@@ -217,6 +220,7 @@ class Consumer:
     def destroy(self, timeout_retries: int = 5) -> asyncio.Task[None]:
         """Stop, and leave the group; the group ends, with its position, with its last member.
 
+        Waits until the handler has returned, unless it is the handler that calls this.
         Messages that were fetched ahead and not taken go back to the group. It begins at once,
         whether or not the returned task is awaited; awaiting it raises what went wrong. Calling it
         again returns the same task.
@@ -274,6 +278,8 @@ class Consumer:
         told_dry = False
         while not self._stopping.is_set():
             await self._running.wait()
+            if self._stopping.is_set():
+                return
             started = time.monotonic()
             try:
                 messages = await self._poll(numbers)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from memphis._core.arguments import station_names, suffixed
 from memphis._core.dialing import ConnectArguments, connect_options
+from memphis._core.kept import Kept
 from memphis._core.membership import Membership, check_join
 from memphis._core.schemas import read_schema_file
 from memphis._core.sending import StationSender
@@ -37,8 +38,6 @@ from memphis.wire.models import (
 from memphis.wire.names import ConsumerName, GroupName, ProducerName, SchemaName, StationName
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from memphis._core.sending import ErrorCallback
     from memphis._core.station_state import StationState
     from memphis.headers import Headers
@@ -66,18 +65,13 @@ class Memphis:
         self._closing: asyncio.Task[None] | None = None
         self._connecting = False
         self._users = StationUsers()
-        self._cached_producers: dict[tuple[tuple[str, ...], str], Producer] = {}
-        self._cached_consumers: dict[tuple[str, str, str], Consumer] = {}
+        self._kept_producers = Kept[tuple[str, ...], Producer](self._users.retire_producer)
+        self._kept_consumers = Kept[tuple[str, ...], Consumer](self._users.end_consumer)
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         await self.close()
 
     async def connect(
@@ -142,9 +136,13 @@ class Memphis:
         )
         self._connecting = True
         try:
-            self._session = await Session.open(options, connection_id)
+            session = await Session.open(options, connection_id)
         finally:
             self._connecting = False
+        if self._closing is not None:
+            await session.close()
+            raise MemphisClosedError("this Memphis object was closed while it connected")
+        self._session = session
 
     def is_connected(self) -> bool:
         """Whether the connection stands at this moment; never raises."""
@@ -172,8 +170,8 @@ class Memphis:
             failures = await self._users.end_all()
         finally:
             await session.close()
-            self._cached_producers.clear()
-            self._cached_consumers.clear()
+            self._kept_producers.clear()
+            self._kept_consumers.clear()
         if failures:
             raise failures[0]
 
@@ -280,11 +278,8 @@ class Memphis:
         session = self._open_session()
         name = SchemaName.parse(schema_name)
         kind, content = await asyncio.to_thread(read_schema_file, schema_type, schema_path)
-        await session.rpc.call(
-            SchemaCreate(name=name, type=kind, content=content),
-            SchemaStored,
-            retries=timeout_retries,
-        )
+        request = SchemaCreate(name=name, type=kind, content=content)
+        await session.rpc.call(request, SchemaStored, retries=timeout_retries)
 
     async def enforce_schema(self, name: str, station_name: str, timeout_retries: int = 5) -> None:
         """Attach a schema to a station; it replaces one that is attached.
@@ -370,18 +365,11 @@ class Memphis:
         Arguments, result and errors are those of ``Producer.produce``. If the station was removed
         since, it is created again.
         """
-        names = tuple(station_names(station_name))
-        key = (names, ProducerName.parse(producer_name))
-        producer = self._cached_producers.get(key)
-        if producer is None or producer.is_stale:
-            producer = await self.producer(list(names), producer_name, generate_random_suffix)
-            # Another task may have been quicker; one producer keeps one order.
-            cached = self._cached_producers.get(key)
-            if cached is None or cached.is_stale:
-                self._cached_producers[key] = producer
-            else:
-                self._users.forget_producer(producer)
-                producer = cached
+        names = station_names(station_name)
+        producer = await self._kept_producers.get(
+            (*names, ProducerName.parse(producer_name)),
+            lambda: self.producer(names, producer_name, generate_random_suffix),
+        )
         return await producer.produce(
             message,
             ack_wait_sec=ack_wait_sec,
@@ -480,10 +468,9 @@ class Memphis:
         ``Consumer.fetch`` have an effect.
         """
         check_batch_size(batch_size)
-        key = (StationName.parse(station_name), consumer_name, consumer_group)
-        consumer = self._cached_consumers.get(key)
-        if consumer is None or consumer.is_stale:
-            consumer = await self.consumer(
+        consumer = await self._kept_consumers.get(
+            (StationName.parse(station_name), consumer_name, consumer_group),
+            lambda: self.consumer(
                 station_name,
                 consumer_name,
                 consumer_group,
@@ -494,8 +481,8 @@ class Memphis:
                 generate_random_suffix=generate_random_suffix,
                 start_consume_from_sequence=start_consume_from_sequence,
                 last_messages=last_messages,
-            )
-            self._cached_consumers[key] = consumer
+            ),
+        )
         return await consumer.fetch(
             batch_size, consumer_partition_key, consumer_partition_number, prefetch
         )

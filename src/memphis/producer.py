@@ -70,6 +70,11 @@ class Producer:
         """Messages that are neither confirmed nor failed yet."""
         return sum(sender.in_flight for sender in self._senders)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is in flight and no failure waits to be reported."""
+        return all(sender.is_settled for sender in self._senders)
+
     async def produce(
         self,
         message: Any,

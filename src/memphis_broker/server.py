@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from memphis_broker.app import App
 from memphis_broker.config import Settings, StartupError
@@ -31,6 +31,7 @@ _STABLE_SECONDS: Final = 10.0
 """A session that lived this long starts the backoff over."""
 _APP_START_SECONDS: Final = 60.0
 _APP_STOP_SECONDS: Final = 10.0
+_CANCEL_AGAIN_SECONDS: Final = 0.5
 
 
 class Engine(Protocol):
@@ -154,9 +155,8 @@ class Server:
                 await supervisor
             logger.info("stopping")
         finally:
-            for task in (supervisor, stop):
-                task.cancel()
-            await asyncio.gather(supervisor, stop, return_exceptions=True)
+            await _end(supervisor)
+            await _end(stop)
             await self._drain()
 
     async def _serve(self, on_ready: Callable[[Ready], None]) -> None:
@@ -177,9 +177,18 @@ class Server:
     async def _startup(self) -> _Session:
         """Start the engine and a session on it; on failure the engine may still run."""
         targets = await self._engine.start()
-        session = _Session(self._settings, targets)
-        await session.open()
-        self._session = session
+        session = self._session = _Session(self._settings, targets)
+        opening = asyncio.create_task(session.open(), name="session-opening")
+        ended = asyncio.create_task(self._engine.wait_until_ended(), name="engine-watch")
+        try:
+            # Without a watch every single step would have to run into its own deadline.
+            await asyncio.wait({opening, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                raise StartupError(f"the engine ended while the broker started ({ended.result()})")
+            await opening
+        finally:
+            await _end(opening)
+            await _end(ended)
         return session
 
     async def _start_again(self, backoff: float) -> tuple[_Session, float]:
@@ -190,10 +199,10 @@ class Server:
                 session = await self._startup()
             except StartupError as error:
                 logger.error("cannot start again: %s", error)  # noqa: TRY400 - the text says it all
-                await self._engine.stop()
+                await self._take_down()
             except Exception:  # a named supervisor: a broker that gave up would help nobody
                 logger.exception("cannot start again")
-                await self._engine.stop()
+                await self._take_down()
             else:
                 logger.info("serving again")
                 return session, backoff
@@ -208,9 +217,8 @@ class Server:
                 return f"the engine ended ({ended.result()})"
             return "a connection to the engine was lost"
         finally:
-            for task in (ended, lost):
-                task.cancel()
-            await asyncio.gather(ended, lost, return_exceptions=True)
+            await _end(ended)
+            await _end(lost)
 
     async def _take_down(self) -> None:
         session, self._session = self._session, None
@@ -224,3 +232,15 @@ class Server:
             await self._take_down()
         finally:
             self._engine.release()
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task until it is done; how it ended is its waiter's business, not ours.
+
+    Once is not enough: nats-py swallows a cancellation that meets it while it connects.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_AGAIN_SECONDS)
+    if not task.cancelled():
+        task.exception()  # looked at, so that asyncio does not report it as forgotten

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+
+_around: Final[contextvars.ContextVar[frozenset[asyncio.Task[Any]]]] = contextvars.ContextVar(
+    "tasks around the running code", default=frozenset()
+)
+"""The tasks of owners in which the running code was begun, directly or through other tasks."""
+
+
+def runs_inside(task: asyncio.Task[Any]) -> bool:
+    """Whether ``task`` may be waiting for the code that asks, which must then not wait for it.
+
+    A handler that closes what it is called by is the case in point.
+    """
+    return task in _around.get()
 
 
 class TaskOwner:
@@ -22,7 +36,9 @@ class TaskOwner:
 
     def start(self, coroutine: Coroutine[Any, Any, _T], name: str) -> asyncio.Task[_T]:
         """Run ``coroutine`` as a task of this owner, at once."""
-        task = asyncio.create_task(coroutine, name=name)
+        context = contextvars.copy_context()
+        task = asyncio.create_task(coroutine, name=name, context=context)
+        context.run(_around.set, _around.get() | {task})
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -30,10 +46,10 @@ class TaskOwner:
     async def finish(self, deadline_s: float) -> None:
         """Let the tasks end by themselves, then cancel those that have not after ``deadline_s``.
 
-        The task that calls this is left alone. Failures stay with the tasks: whoever awaits one
+        Tasks that the caller runs inside of are left alone. Failures stay with the tasks: whoever awaits one
         gets its exception, and asyncio logs the exception of a task that nobody awaited.
         """
-        others = self._tasks - {asyncio.current_task()}
+        others = self._tasks - _around.get()
         if not others:
             return
         _, late = await asyncio.wait(others, timeout=deadline_s)

@@ -24,6 +24,11 @@ class EndableProducer(Protocol):
 
     producer_name: str
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is in flight and no failure waits to be reported."""
+        ...
+
     def destroy(self) -> Awaitable[Any]:
         """Confirm or report what is pending."""
         ...
@@ -57,6 +62,11 @@ class StationUsers:
         """A producer has ended."""
         self._producers.discard(producer)
 
+    async def retire_producer(self, producer: EndableProducer) -> None:
+        """A producer will not be used again; what it still has to report is reported at the end."""
+        if producer.is_settled:
+            self.forget_producer(producer)
+
     def add_consumer(self, consumer: EndableConsumer, membership: Membership) -> None:
         """Count a consumer in."""
         self._consumers[consumer] = membership
@@ -67,19 +77,25 @@ class StationUsers:
         if membership is not None:
             await membership.leave(retries)
 
+    async def end_consumer(self, consumer: EndableConsumer) -> None:
+        """A consumer ends and is counted no more; its group stays."""
+        membership = self._consumers.pop(consumer, None)
+        if membership is not None:
+            membership.end()
+        await consumer.end()
+
     async def end_consumers_of(self, station: str) -> None:
         """A station was destroyed here: its consumers have nothing to read any more."""
         for consumer in [c for c in self._consumers if c.station_name == station]:
-            membership = self._consumers.pop(consumer)
-            await consumer.end()
-            membership.end()
+            await self.end_consumer(consumer)
 
     async def end_all(self) -> list[MemphisError]:
         """End consumers, then producers; return the failures that nobody has been told of."""
-        while self._consumers:
-            consumer, membership = self._consumers.popitem()
-            await consumer.end()
-            membership.end()
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await asyncio.gather(*map(self.end_consumer, list(self._consumers)))
+        except TimeoutError:
+            _log.warning("a handler did not return within %.1f s; its task is cancelled", DRAIN_S)
         failures: list[MemphisError] = []
         for producer in list(self._producers):
             try:

@@ -128,7 +128,13 @@ class Parser:
             raise _not_understood(data[position:line_end])
         if operation != b"MSG" or not subject or not (sid.isdigit() and total.isdigit()):
             raise _not_understood(data[position:line_end])
-        return _number(sid), subject, reply, self._size(total)
+        try:
+            size = int(total)
+            if size <= self._payload_max:
+                return int(sid), subject, reply, size
+        except ValueError as error:
+            raise _not_understood(data[position:line_end]) from error
+        raise self._too_large(size)
 
     def _header_line(
         self, data: bytes, position: int, line_end: int
@@ -145,26 +151,22 @@ class Parser:
         digits = sid.isdigit() and header_text.isdigit() and total_text.isdigit()
         if operation != b"HMSG" or not subject or not digits:
             raise _not_understood(data[position:line_end])
-        total = self._size(total_text)
-        header_bytes = _number(header_text)
+        try:
+            total, header_bytes = int(total_text), int(header_text)
+            if header_bytes <= total <= self._payload_max:
+                return int(sid), subject, reply, total, header_bytes
+        except ValueError as error:
+            # Digits they are, but more of them than Python turns into a number.
+            raise _not_understood(data[position:line_end]) from error
         if header_bytes > total:
             raise ProtocolError("the server sent a header longer than the message it belongs to")
-        return _number(sid), subject, reply, total, header_bytes
+        raise self._too_large(total)
 
-    def _size(self, digits: bytes) -> int:
-        size = _number(digits)
-        if size > self._payload_max:
-            raise ProtocolError(
-                f"the server announced a message of {size} bytes; at most {self._payload_max} "
-                "are accepted"
-            )
-        return size
-
-
-def _number(digits: bytes) -> int:
-    if len(digits) > 19:  # noqa: PLR2004 - what 64 bits can hold
-        raise ProtocolError("the server sent a number that is too long")
-    return int(digits)
+    def _too_large(self, size: int) -> ProtocolError:
+        return ProtocolError(
+            f"the server announced a message of {size} bytes; at most {self._payload_max} are "
+            "accepted"
+        )
 
 
 def _not_understood(line: bytes) -> ProtocolError:

@@ -19,6 +19,11 @@ _PREFIX: Final = "memphis: "
 _WIDTH_WITHOUT_TERMINAL: Final = 10_000
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 message``, ``2,000 messages``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def write_line(text: str = "") -> None:
     """One line of a result, written at once even into a pipe."""
     print(text, flush=True)  # noqa: T201 - this is the place for it

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from memphis.message import Message
 
 _BATCH_MAX = 500
-_WAIT_MS = 1_000
+# After so long without a full batch the station counts as read to its end.
+_DRY_AFTER_MS = 1_000
+# A follower should see a message soon, even one that comes alone.
+_FOLLOW_WAIT_MS = 200
 
 
 @connected
@@ -73,7 +76,7 @@ async def consume(
         name,
         consumer_group=group,
         batch_size=_BATCH_MAX,
-        batch_max_time_to_wait_ms=_WAIT_MS,
+        batch_max_time_to_wait_ms=_FOLLOW_WAIT_MS if follow else _DRY_AFTER_MS,
         max_ack_time_ms=max_ack_time_ms,
         max_msg_deliveries=max_msg_deliveries,
         start_consume_from_sequence=from_sequence,
@@ -82,7 +85,9 @@ async def consume(
     # The consumer is not destroyed at the end: with its last member the group would lose its place.
     read = await _read(consumer, count=count, follow=follow, as_json=as_json, partition=partition)
     if not as_json:
-        _output.write_note(f"{read:,} messages read from station {station} by group {group}")
+        _output.write_note(
+            f"{_output.counted(read, 'message')} read from station {station} by group {group}"
+        )
 
 
 async def _read(
@@ -98,7 +103,7 @@ async def _read(
         for message in messages:
             await message.ack()
         read += len(messages)
-        if not messages and not follow:
+        if len(messages) < wanted and not follow:
             break
     return read
 

@@ -156,9 +156,13 @@ async def produce(
 
 def _report(sending: _Sending, station: str) -> None:
     duplicates = f", {sending.duplicates:,} of them already there" if sending.duplicates else ""
-    _output.write_note(f"{sending.stored:,} messages stored in station {station}{duplicates}")
+    _output.write_note(
+        f"{_output.counted(sending.stored, 'message')} stored in station {station}{duplicates}"
+    )
     if sending.failed:
-        _output.write_error(f"{sending.failed:,} messages were not stored; {sending.first_failure}")
+        _output.write_error(
+            f"not stored: {_output.counted(sending.failed, 'message')}; {sending.first_failure}"
+        )
         raise typer.Exit(FAILED)
 
 

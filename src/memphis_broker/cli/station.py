@@ -161,7 +161,7 @@ async def purge(memphis: Memphis, name: Name, yes: Yes = False) -> None:
     station = await memphis.existing_station(name)
     _confirm(f"delete all messages of {station.name}?", yes=yes)
     count = await station.purge()
-    _output.write_line(f"{count:,} messages of station {station.name} deleted")
+    _output.write_line(f"{_output.counted(count, 'message')} of station {station.name} deleted")
 
 
 @app.command("rm")
@@ -205,7 +205,7 @@ def _retention(by: Retention, value: int) -> str:
 def _show_info(found: StationInfo) -> None:
     options = found.options
     _output.write_line(
-        f"station {found.name}: {found.messages:,} messages, {found.bytes:,} bytes, "
+        f"station {found.name}: {_output.counted(found.messages, 'message')}, {found.bytes:,} bytes, "
         f"keeps {_retention(options.retention_type, options.retention_value)}, "
         f"on {options.storage_type.name.lower()}, created {found.created_at:%Y-%m-%d %H:%M:%S %Z}"
     )

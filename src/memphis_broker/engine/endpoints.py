@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import nats.errors
 import nats.micro
 from nats.aio.client import Client
-from nats.micro.service import ServiceConfig
+from nats.micro.service import ServiceConfig, ServiceVerb, control_subject
 
 from memphis_broker.engine.failures import engine_failures
 
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 RUNNING_MAX: Final = 64
 WAITING_MAX: Final = 1024
+_START_DEADLINE_S: Final = 5.0
 _DRAIN_DEADLINE_S: Final = 5.0
 _QUEUE_GROUP: Final = "q"
 """What micro services use by default: of several brokers, one gets each request."""
@@ -116,7 +117,10 @@ class Endpoints:
             self._others = await self._client.subscribe(
                 f"{self._prefix}.>", queue=_OTHERS_QUEUE_GROUP, cb=self._take_other
             )
-            await self._client.flush()
+            # Not flush(): its ping overtakes subscriptions that the client still buffers. A request
+            # to ourselves goes out behind them, so its reply proves that the engine has them all.
+            ourselves = control_subject(ServiceVerb.PING, name=config.name, id=service.id)
+            await self._client.request(ourselves, b"", timeout=_START_DEADLINE_S)
 
     async def stop(self) -> None:
         """Take no more requests, finish those that were taken, within a deadline. Idempotent."""

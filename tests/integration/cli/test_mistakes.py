@@ -88,7 +88,7 @@ def test_a_message_that_is_too_large(memphis: CommandLine, station: str, tmp_pat
     result = memphis("produce", station, "--file", str(file))
     assert result.returncode == 1
     assert b"2 messages stored" in result.stderr
-    assert b"1 messages were not stored" in result.stderr
+    assert b"not stored: 1 message; message 2:" in result.stderr
     assert b"Traceback" not in result.stderr
 
 

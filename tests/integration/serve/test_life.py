@@ -62,6 +62,14 @@ async def test_an_engine_killed_again_and_again_comes_back(fresh_broker: BrokerP
         await until_login_works(fresh_broker.port)
 
 
+async def test_a_signal_while_it_starts_again_stops_it(fresh_broker: BrokerProcess) -> None:
+    """SIGTERM right after the engine died, at whatever point of the new start, ends in order."""
+    for _ in range(5):
+        await asyncio.to_thread(fresh_broker.kill_engine)
+        assert await asyncio.to_thread(fresh_broker.stop) == 0
+        await asyncio.to_thread(fresh_broker.start)
+
+
 async def test_the_engine_outlives_a_killed_broker(fresh_broker: BrokerProcess) -> None:
     """After SIGKILL of the broker its engine serves on; the next broker replaces it."""
     engine = fresh_broker.engine_pid

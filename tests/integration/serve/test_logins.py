@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,16 +168,17 @@ async def test_requests_carry_the_authenticated_user(token_broker: BrokerProcess
     password = config.partition('user: "$broker", password: "')[2].partition('"')[0]
     login = {"token": TOKEN, "name": "id::some.one", "inbox_prefix": "_INBOX.some#one.x"}
     control = nats_client(token_broker.port, user="$broker", password=password)
-    # A name that no service of the broker listens to.
     async with control as broker_side, nats_client(token_broker.port, **login) as client:
+        seen = asyncio.get_running_loop().create_future()
 
-        async def answer(message: Any) -> None:
-            await message.respond(message.headers["Nats-Request-Info"].encode())
+        async def see(message: Any) -> None:
+            seen.set_result(message.headers["Nats-Request-Info"])
 
-        await broker_side.subscribe("$memphis.api.v1.test.whoami", cb=answer)
+        await broker_side.subscribe("$memphis.api.v1.test.whoami", cb=see)
         await broker_side.flush()
-        reply = await client.request("$memphis.api.v1.test.whoami", b"{}", timeout=10)
-    info = json.loads(reply.data)
+        await client.publish("$memphis.api.v1.test.whoami", b"{}")
+        async with asyncio.timeout(10):
+            info = json.loads(await seen)
     assert (info["user"], info["acc"]) == ("some.one", "MEMPHIS")
     assert info["name"] == "id::some.one"
 
