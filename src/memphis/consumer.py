@@ -323,14 +323,25 @@ class Consumer:
             outcome = handler(messages, error, self._context)
             if inspect.isawaitable(outcome):
                 await outcome
-        except Exception:  # noqa: BLE001 - supervisor: an application's handler must not stop the consumer
-            _log.exception(
-                "the handler of consumer %s of station %s failed; of its %d messages, those not "
-                "acknowledged are delivered again",
-                self.consumer_name,
-                self.station_name,
-                len(messages),
-            )
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancels this task: what was cancelled is something that the handler awaited.
+            self._log_failed_handler(len(messages))
+        except Exception:
+            # A supervisor: an application's handler must not stop the consumer.
+            self._log_failed_handler(len(messages))
+
+    def _log_failed_handler(self, count: int) -> None:
+        """Log the exception that is being handled, with its traceback."""
+        _log.exception(
+            "the handler of consumer %s of station %s failed; of its %d messages, those not "
+            "acknowledged are delivered again",
+            self.consumer_name,
+            self.station_name,
+            count,
+        )
 
     async def _pause_until(self, moment: float) -> None:
         left_s = moment - time.monotonic()

@@ -17,11 +17,7 @@ from memphis._core.session import Session
 from memphis._core.stations import list_stations, open_station, station_options
 from memphis._core.users import StationUsers
 from memphis.consumer import Consumer, ConsumerOptions, check_batch_size, new_consumer
-from memphis.exceptions import (
-    MemphisClosedError,
-    MemphisConnectError,
-    MemphisUsageError,
-)
+from memphis.exceptions import MemphisClosedError, MemphisConnectError, MemphisUsageError
 from memphis.producer import Producer
 from memphis.station import Station
 from memphis.types import Retention, Storage
@@ -116,8 +112,7 @@ class Memphis:
         """
         if self._session is not None or self._connecting:
             raise MemphisUsageError("this Memphis object is connected already; make another one")
-        if self._closing is not None:
-            raise MemphisClosedError("this Memphis object was closed; make another one")
+        self._check_not_closed()
         options, connection_id = connect_options(
             ConnectArguments(
                 host=host,
@@ -139,9 +134,11 @@ class Memphis:
             session = await Session.open(options, connection_id)
         finally:
             self._connecting = False
-        if self._closing is not None:
+        try:
+            self._check_not_closed()  # it may have been meanwhile
+        except MemphisClosedError:
             await session.close()
-            raise MemphisClosedError("this Memphis object was closed while it connected")
+            raise
         self._session = session
 
     def is_connected(self) -> bool:
@@ -490,11 +487,14 @@ class Memphis:
     # What the objects made here need of their maker.
 
     def _open_session(self) -> Session:
-        if self._closing is not None:
-            raise MemphisClosedError("this Memphis object was closed; make another one")
+        self._check_not_closed()
         if self._session is None:
             raise MemphisConnectError("not connected; call connect() first")
         return self._session
+
+    def _check_not_closed(self) -> None:
+        if self._closing is not None:
+            raise MemphisClosedError("this Memphis object was closed; make another one")
 
     def _station(self, session: Session, state: StationState) -> Station:
         return Station(state, session.rpc, session.tasks, self._users.end_consumers_of)

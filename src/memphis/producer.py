@@ -128,30 +128,34 @@ class Producer:
         if self._closed:
             raise MemphisClosedError(f"the producer {self.producer_name!r} was destroyed")
         window = _window(concurrent_task_limit, limit_concurrent_tasks)
-        if not ack_wait_sec > 0:
-            raise MemphisUsageError(f"ack_wait_sec must be above 0, not {ack_wait_sec}")
+        _check_wait(ack_wait_sec)
         if msg_id == "":
             msg_id = None  # the original's callers pass "" for "none"
         payload = encode_payload(message)
         checked = checked_headers(headers)
-        pending = [
-            await sender.send(
-                payload,
-                headers=checked,
-                message_id=msg_id,
-                key=producer_partition_key,
-                number=producer_partition_number,
-                window=window,
-                deadline_s=ack_wait_sec,
-            )
-            for sender in self._senders
-        ]
+        for sender in self._senders:  # all are asked first: a bad argument changes nothing
+            sender.check(producer_partition_key, producer_partition_number)
+        outcomes: list[PendingProduce | MemphisError] = []
+        for sender in self._senders:
+            try:
+                one = await sender.send(
+                    payload,
+                    headers=checked,
+                    message_id=msg_id,
+                    key=producer_partition_key,
+                    number=producer_partition_number,
+                    window=window,
+                    deadline_s=ack_wait_sec,
+                )
+            except MemphisError as error:
+                if len(self._senders) == 1:
+                    raise
+                outcomes.append(error)
+            else:
+                outcomes.append(one)
         if nonblocking or async_produce:
-            return pending[0] if len(pending) == 1 else pending
-        if len(pending) == 1:
-            return await pending[0]
-        return await _all_results(self._senders, pending)
-
+            return self._pending(outcomes)
+        ...
     async def flush(self) -> None:
         """Wait until every message sent so far is confirmed or has failed.
 

@@ -30,6 +30,10 @@ def station_names(names: str | Sequence[str]) -> list[StationName]:
     """
     if isinstance(names, str):
         return [StationName.parse(names)]
+    if not isinstance(names, Sequence):
+        raise MemphisUsageError(
+            f"give a station name or a list of them, not {type(names).__name__}"
+        )
     parsed = [StationName.parse(name) for name in names]
     if not parsed or len(set(parsed)) != len(parsed):
         raise MemphisUsageError("give one station name, or a list of different ones")

@@ -22,7 +22,7 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from memphis.exceptions import (
@@ -158,7 +158,9 @@ class GroupReader(Generic[_M]):
     def prefetch(self, batch_size: int, wait_s: float, numbers: Sequence[int]) -> None:
         """Ask for the next batch without waiting for it; never more than one batch ahead."""
         if not self._closed:
-            self._ask(batch_size, deque(self._rotated(numbers)), wait_s)
+            # Whatever partitions it is for: one batch ahead in all is the promise.
+            under_way = self._partitions.values()
+            self._ask(batch_size, under_way, deque(self._rotated(numbers)), wait_s)
 
     def take_one(self) -> _M | None:
         """A message that has arrived, if there is any."""
@@ -187,7 +189,7 @@ class GroupReader(Generic[_M]):
         queue = deque(chosen)
         deadline = time.monotonic() + _ANSWER_GRACE_S
         while queue and _ready(chosen) < enough:
-            asked = self._ask(batch_size, queue, 0)
+            asked = self._ask(batch_size, chosen, queue, 0)
             if not asked or not await self._wait_ends(asked, deadline):
                 return
             # Filled: it may have more, so it is asked again, after the others.
@@ -207,7 +209,7 @@ class GroupReader(Generic[_M]):
                     return
                 continue
             wait_s = left_s if len(chosen) == 1 else min(slice_s, left_s)
-            self._ask(batch_size, deque(chosen), wait_s)
+            self._ask(batch_size, chosen, deque(chosen), wait_s)
             await self._wait_enough(chosen, enough, deadline)
             if not await self._check_alive(chosen):
                 await asyncio.sleep(min(slice_s, left_s))
@@ -256,12 +258,19 @@ class GroupReader(Generic[_M]):
 
     # Pulls and what they bring.
 
-    def _ask(self, batch_size: int, queue: deque[_Partition], expires_s: float) -> list[_Partition]:
+    def _ask(
+        self,
+        batch_size: int,
+        counted: Iterable[_Partition],
+        queue: deque[_Partition],
+        expires_s: float,
+    ) -> list[_Partition]:
         """Pull from the next partitions that are not being asked already; return and unqueue them.
 
-        What may still be asked for is shared among them, so that the sum never exceeds the batch.
+        What may still be asked for is shared among them, so that what is here and under way for all
+        the ``counted`` partitions never exceeds the batch.
         """
-        wanted = batch_size - sum(len(p.buffer) + p.outstanding for p in queue)
+        wanted = batch_size - sum(len(p.buffer) + p.outstanding for p in counted)
         idle = (p for p in queue if not p.outstanding)
         asked = list(itertools.islice(idle, max(0, min(wanted, _PARTITIONS_AT_ONCE))))
         if not asked:

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import ValidationError
 
-from memphis.exceptions import MemphisConnectError, MemphisError, MemphisRequestError
+from memphis.exceptions import (
+    MemphisConnectError,
+    MemphisError,
+    MemphisRequestError,
+    MemphisUsageError,
+)
 from memphis.transport.errors import ConnectionLostError, NoRespondersError
 from memphis.wire.errors import RETRYABLE, refusal_to_exception
 from memphis.wire.models import Envelope, Reply, Request
@@ -55,10 +60,13 @@ class Rpc:
                 0.25 s, doubling up to 2 s.
 
         Raises:
+            MemphisUsageError: ``retries`` is no count.
             MemphisRequestError: The broker refused; see its ``code``.
             MemphisConnectError: No broker answered, or the connection is closed.
             MemphisTimeoutError: No answer came in time.
         """
+        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+            raise MemphisUsageError(f"timeout_retries must be an int from 0, not {retries!r}")
         pause_s = _PAUSE_FIRST_S
         for attempt in range(retries + 1):
             try:

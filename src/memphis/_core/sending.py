@@ -66,7 +66,7 @@ class PendingProduce:
     once. Cancelling the awaiting task does not take the message back.
     """
 
-    __slots__ = ("_future", "_partition", "_sender", "seen")
+    __slots__ = ("_awaiting", "_future", "_partition", "_sender", "seen")
 
     def __init__(
         self, sender: StationSender, future: asyncio.Future[PublishResult], partition: int
@@ -74,15 +74,28 @@ class PendingProduce:
         self._sender = sender
         self._future = future
         self._partition = partition
+        self._awaiting = 0
         self.seen = False
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody awaits it at this moment, and so will see how it ends."""
+        return self._awaiting > 0
 
     def done(self) -> bool:
         """Whether the message is confirmed or failed."""
         return self._future.done()
 
     def __await__(self) -> Generator[Any, None, ProduceResult]:
-        self.seen = True
-        result = yield from asyncio.shield(self._future).__await__()
+        self._awaiting += 1
+        try:
+            result = yield from asyncio.shield(self._future).__await__()
+        except MemphisError:
+            # Only now: whoever stops awaiting before the end has seen nothing.
+            self.seen = True
+            raise
+        finally:
+            self._awaiting -= 1
         return ProduceResult(
             self._sender.station_name, self._partition, result.sequence, result.duplicate
         )
@@ -133,6 +146,15 @@ class StationSender:
         """Messages that are neither confirmed nor failed."""
         return self._in_flight
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is in flight and no failure waits to be taken."""
+        return not (self._in_flight or self._failures or self._failures_dropped)
+
+    def check(self, key: str | None, number: int) -> None:
+        """Raise MemphisUsageError if the partition cannot be chosen so."""
+        check_selectors(key, number, self._state.partitions)
+
     async def send(
         self,
         payload: bytes,
@@ -146,13 +168,14 @@ class StationSender:
     ) -> PendingProduce:
         """Write a message and return its pending result; waits while ``window`` are unconfirmed.
 
+        The caller has had :meth:`check` look at key and number.
+
         Raises:
-            MemphisUsageError: The partition cannot be chosen so, or the message id cannot be sent.
+            MemphisUsageError: The message id cannot be sent.
             MemphisNotFoundError: The station was removed.
             MemphisProduceError: The message is larger than the engine takes.
             MemphisConnectError: The connection is closed.
         """
-        check_selectors(key, number, self._state.partitions)
         header = self._header(headers, message_id)
         if self._waiting or self._in_flight >= window:
             await self._wait_turn(window)
@@ -184,13 +207,16 @@ class StationSender:
 
     def take_failures(self) -> tuple[list[MemphisError], int]:
         """The failures that nobody has seen, each given once, and how many more were not kept."""
-        errors = [
-            error
-            for pending in self._failures
-            if not pending.seen and (error := pending.error()) is not None
-        ]
+        errors: list[MemphisError] = []
+        awaited: deque[PendingProduce] = deque()
+        for pending in self._failures:
+            error = pending.error()
+            if pending.is_awaited:
+                awaited.append(pending)
+            elif not pending.seen and error is not None:
+                errors.append(error)
+        self._failures = awaited
         dropped, self._failures_dropped = self._failures_dropped, 0
-        self._failures.clear()
         return errors, dropped
 
     def _header(self, headers: Mapping[str, str], message_id: str | None) -> bytes:

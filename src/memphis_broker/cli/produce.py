@@ -19,6 +19,7 @@ from memphis_broker.cli._lines import LineReader, LineTooLongError
 
 if TYPE_CHECKING:
     from memphis import Memphis
+    from memphis.exceptions import MemphisError
     from memphis.producer import Producer
 
 _IN_FLIGHT_MAX = 1_000
@@ -37,7 +38,7 @@ class _Sending:
     duplicates: int = 0
     failed: int = 0
     first_failure: str = ""
-    _unconfirmed: deque[Awaitable[Any]] = field(default_factory=deque)
+    _unconfirmed: deque[tuple[int, Awaitable[Any]]] = field(default_factory=deque)
 
     async def send(self, payload: bytes) -> None:
         """Send a message without waiting for its confirmation; wait for older ones if need be."""
@@ -50,9 +51,9 @@ class _Sending:
                 payload, msg_id=message_id, nonblocking=True, **self.options
             )
         except MemphisProduceError as error:
-            self._count_failure(error)
+            self._count_failure(self.sent, error)
         else:
-            self._unconfirmed.append(confirmation)
+            self._unconfirmed.append((self.sent, confirmation))
         while len(self._unconfirmed) > _IN_FLIGHT_MAX:
             await self._confirm()
 
@@ -64,17 +65,18 @@ class _Sending:
     async def _confirm(self) -> None:
         from memphis.exceptions import MemphisError  # noqa: PLC0415 - only when it is run
 
+        number, confirmation = self._unconfirmed.popleft()
         try:
-            result = await self._unconfirmed.popleft()
+            result = await confirmation
         except MemphisError as error:
-            self._count_failure(error)
+            self._count_failure(number, error)
         else:
             self.stored += 1
             self.duplicates += bool(result.duplicate)
 
-    def _count_failure(self, error: Exception) -> None:
+    def _count_failure(self, number: int, error: MemphisError) -> None:
         self.failed += 1
-        self.first_failure = self.first_failure or f"message {self.sent}: {error}"
+        self.first_failure = self.first_failure or f"message {number}: {error}"
 
 
 @connected
