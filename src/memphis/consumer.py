@@ -320,28 +320,29 @@ class Consumer:
         self, handler: Handler, messages: list[Message], error: MemphisError | None
     ) -> None:
         try:
+            await self._call(handler, messages, error)
+        except Exception:  # noqa: BLE001 - supervisor: an application's handler must not stop the consumer
+            _log.exception(
+                "the handler of consumer %s of station %s failed; of its %d messages, those not "
+                "acknowledged are delivered again",
+                self.consumer_name,
+                self.station_name,
+                len(messages),
+            )
+
+    async def _call(
+        self, handler: Handler, messages: list[Message], error: MemphisError | None
+    ) -> None:
+        try:
             outcome = handler(messages, error, self._context)
             if inspect.isawaitable(outcome):
                 await outcome
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Nobody cancels this task: what was cancelled is something that the handler awaited.
-            self._log_failed_handler(len(messages))
-        except Exception:
-            # A supervisor: an application's handler must not stop the consumer.
-            self._log_failed_handler(len(messages))
-
-    def _log_failed_handler(self, count: int) -> None:
-        """Log the exception that is being handled, with its traceback."""
-        _log.exception(
-            "the handler of consumer %s of station %s failed; of its %d messages, those not "
-            "acknowledged are delivered again",
-            self.consumer_name,
-            self.station_name,
-            count,
-        )
+            # Nobody cancels this task: a mishap of the handler, like any other.
+            raise MemphisError("something that the handler awaited was cancelled") from cancelled
 
     async def _pause_until(self, moment: float) -> None:
         left_s = moment - time.monotonic()

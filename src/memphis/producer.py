@@ -133,12 +133,13 @@ class Producer:
             msg_id = None  # the original's callers pass "" for "none"
         payload = encode_payload(message)
         checked = checked_headers(headers)
-        for sender in self._senders:  # all are asked first: a bad argument changes nothing
-            sender.check(producer_partition_key, producer_partition_number)
-        outcomes: list[PendingProduce | MemphisError] = []
+        nonblocking = bool(nonblocking or async_produce)
+        for sender in self._senders:  # each is asked before any sends: a bad argument sends nothing
+            sender.check(producer_partition_key, producer_partition_number, msg_id)
+        pending: list[PendingProduce] = []
         for sender in self._senders:
             try:
-                one = await sender.send(
+                sent = await sender.send(
                     payload,
                     headers=checked,
                     message_id=msg_id,
@@ -146,16 +147,20 @@ class Producer:
                     number=producer_partition_number,
                     window=window,
                     deadline_s=ack_wait_sec,
+                    nonblocking=nonblocking,
                 )
             except MemphisError as error:
                 if len(self._senders) == 1:
                     raise
-                outcomes.append(error)
-            else:
-                outcomes.append(one)
-        if nonblocking or async_produce:
-            return self._pending(outcomes)
-        ...
+                # The others may have it already, and the rest shall have it, too.
+                sent = sender.fail(error, nonblocking=nonblocking)
+            pending.append(sent)
+        if nonblocking:
+            return pending[0] if len(pending) == 1 else pending
+        if len(pending) == 1:
+            return await pending[0]
+        return await _all_results(self._senders, pending)
+
     async def flush(self) -> None:
         """Wait until every message sent so far is confirmed or has failed.
 
@@ -196,6 +201,13 @@ class Producer:
             errors += taken
             dropped += more
         return summarize_failures(errors, dropped, f"producer {self.producer_name!r}")
+
+
+def _check_wait(ack_wait_sec: float) -> None:
+    if isinstance(ack_wait_sec, bool) or not isinstance(ack_wait_sec, int | float):
+        raise MemphisUsageError(f"ack_wait_sec must be a number, not {type(ack_wait_sec).__name__}")
+    if not ack_wait_sec > 0:
+        raise MemphisUsageError(f"ack_wait_sec must be above 0, not {ack_wait_sec}")
 
 
 def _window(limit: int | None, other_limit: int | None) -> int:

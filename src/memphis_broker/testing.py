@@ -161,15 +161,13 @@ class BrokerProcess:
 
     def close(self) -> None:
         """Stop everything, also an engine left behind, and remove a temporary directory."""
-        self.stop()
-        with contextlib.suppress(BrokerFailedError, ProcessLookupError):
-            os.kill(self.engine_pid, signal.SIGTERM)
-            self._wait_for(
-                lambda: DataDirectory(self.data_dir).leftover_engine_pid() is None, STOP_SECONDS
-            )
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
+        try:
+            self.stop()
+        finally:
+            self._end_leftover_engine()
+            if self._temporary is not None:
+                self._temporary.cleanup()
+                self._temporary = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -204,6 +202,16 @@ class BrokerProcess:
             self._process.kill()
             self._process.wait()
             raise BrokerFailedError(f"the broker did not end in time:\n{self.log}") from error
+
+    def _end_leftover_engine(self) -> None:
+        directory = DataDirectory(self.data_dir)
+        for kind in (signal.SIGTERM, signal.SIGKILL):
+            pid = directory.leftover_engine_pid()
+            if pid is None:
+                return
+            with contextlib.suppress(BrokerFailedError, ProcessLookupError):
+                os.kill(pid, kind)
+                self._wait_for(lambda: directory.leftover_engine_pid() is None, STOP_SECONDS)
 
     def _is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None

@@ -151,9 +151,15 @@ class StationSender:
         """Whether nothing is in flight and no failure waits to be taken."""
         return not (self._in_flight or self._failures or self._failures_dropped)
 
-    def check(self, key: str | None, number: int) -> None:
-        """Raise MemphisUsageError if the partition cannot be chosen so."""
+    def check(self, key: str | None, number: int, message_id: str | None) -> None:
+        """Raise MemphisUsageError for a partition that cannot be chosen, an id that cannot be sent."""
         check_selectors(key, number, self._state.partitions)
+        if message_id is None:
+            return
+        if not isinstance(message_id, str) or not message_id:
+            raise MemphisUsageError("msg_id must be a non-empty string")
+        if not message_id.isprintable():
+            raise MemphisUsageError(f"msg_id {message_id!r} has unprintable characters")
 
     async def send(
         self,
@@ -165,13 +171,14 @@ class StationSender:
         number: int,
         window: int,
         deadline_s: float,
+        nonblocking: bool,
     ) -> PendingProduce:
         """Write a message and return its pending result; waits while ``window`` are unconfirmed.
 
-        The caller has had :meth:`check` look at key and number.
+        The caller has had :meth:`check` look at key, number and id. The failure of a ``nonblocking``
+        message is reported by the error callback or :meth:`take_failures`; other callers await.
 
         Raises:
-            MemphisUsageError: The message id cannot be sent.
             MemphisNotFoundError: The station was removed.
             MemphisProduceError: The message is larger than the engine takes.
             MemphisConnectError: The connection is closed.
@@ -198,7 +205,15 @@ class StationSender:
             self._leave()
             raise
         pending = PendingProduce(self, future, partition)
-        future.add_done_callback(lambda _: self._settled(pending))
+        future.add_done_callback(lambda _: self._settled(pending, nonblocking))
+        return pending
+
+    def fail(self, error: MemphisError, *, nonblocking: bool) -> PendingProduce:
+        """The pending result of a message that could not even be sent."""
+        future: asyncio.Future[PublishResult] = asyncio.get_running_loop().create_future()
+        future.set_exception(error)
+        pending = PendingProduce(self, future, 0)
+        self._note_failure(pending, nonblocking)
         return pending
 
     async def flush(self) -> None:
@@ -224,10 +239,6 @@ class StationSender:
             return self._header_plain
         lines = encode_lines(headers)
         if message_id is not None:
-            if not isinstance(message_id, str) or not message_id:
-                raise MemphisUsageError("msg_id must be a non-empty string")
-            if not message_id.isprintable():
-                raise MemphisUsageError(f"msg_id {message_id!r} has unprintable characters")
             lines += encode_lines({ORIGINAL_MESSAGE_ID: message_id, MESSAGE_ID: message_id})
         return self._header_start + lines + BLOCK_END
 
@@ -263,10 +274,13 @@ class StationSender:
         if not self._in_flight:
             self._idle.set()
 
-    def _settled(self, pending: PendingProduce) -> None:
+    def _settled(self, pending: PendingProduce, nonblocking: bool) -> None:
         self._leave()
+        self._note_failure(pending, nonblocking)
+
+    def _note_failure(self, pending: PendingProduce, nonblocking: bool) -> None:
         error = pending.error()
-        if error is None:
+        if error is None or not nonblocking:
             return
         if self._on_error is not None:
             pending.seen = True

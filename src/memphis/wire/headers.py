@@ -39,7 +39,8 @@ BLOCK_END: Final = b"\r\n"
 
 # RFC 7230 tokens plus nothing: a key with a space or colon could not be read back.
 _KEY = re.compile(r"[!-9;-~]+", re.ASCII)
-_LINE_BREAK = re.compile(r"[\r\n]")
+# A line break would end the header; half of a surrogate pair has no form in UTF-8.
+_UNSENDABLE = re.compile("[\r\n\ud800-\udfff]")
 
 
 def check_user_header(key: object, value: object) -> None:
@@ -66,8 +67,10 @@ def check_user_header(key: object, value: object) -> None:
         raise MemphisHeaderError(
             f"the header key {key!r} is not valid: use printable ASCII without spaces and colons"
         )
-    if _LINE_BREAK.search(value):
-        raise MemphisHeaderError(f"the value of header {key!r} has a line break in it")
+    if _UNSENDABLE.search(value):
+        raise MemphisHeaderError(
+            f"the value of header {key!r} has a line break in it, or is no text that UTF-8 can hold"
+        )
 
 
 def encode_lines(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> bytes:

@@ -28,7 +28,7 @@ def check_selectors(key: object, number: object, partitions: Sequence[int]) -> N
     """Check what a caller gave to choose a partition.
 
     Args:
-        key: A non-empty string, or None for none.
+        key: A string that UTF-8 can hold, or None for none.
         number: A number from the partition list, or -1 for none.
         partitions: The station's partitions.
 
@@ -37,6 +37,13 @@ def check_selectors(key: object, number: object, partitions: Sequence[int]) -> N
     """
     if key is not None and not isinstance(key, str):
         raise MemphisUsageError(f"a partition key must be a string, not {type(key).__name__}")
+    if key is not None:
+        try:
+            key.encode()
+        except UnicodeEncodeError as error:
+            raise MemphisUsageError(
+                f"the partition key {key!r} is no text that UTF-8 can hold"
+            ) from error
     if not isinstance(number, int) or isinstance(number, bool):
         raise MemphisUsageError(f"a partition number must be an int, not {type(number).__name__}")
     if number == -1:

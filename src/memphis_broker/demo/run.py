@@ -116,9 +116,13 @@ async def run(
         outcome.started_at = time.monotonic()
         for group in outcome.groups:
             group.started_at = outcome.started_at
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_send(memphis, flights, outcome))
-            tasks.create_task(_watch(outcome, on_progress))
+        # No task group: it would wrap what _send raises, and callers expect a MemphisError.
+        watching = asyncio.create_task(_watch(outcome, on_progress))
+        try:
+            await _send(memphis, flights, outcome)
+            await watching
+        finally:
+            watching.cancel()
     return outcome
 
 
