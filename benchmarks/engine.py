@@ -43,11 +43,17 @@ def running_engine() -> Iterator[RunningEngine]:
         log = stack.enter_context((directory / "broker.log").open("wb"))
         broker = stack.enter_context(
             _process(
-                [sys.executable, "-m", "memphis_broker", "serve", "--engine",
-                 f"nats://127.0.0.1:{port}"],
+                [
+                    sys.executable,
+                    "-m",
+                    "memphis_broker",
+                    "serve",
+                    "--engine",
+                    f"nats://127.0.0.1:{port}",
+                ],
                 stdout=subprocess.PIPE,
                 stderr=log,
-            )  # fmt: skip
+            )
         )
         assert broker.stdout is not None
         for line in broker.stdout:

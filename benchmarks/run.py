@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -139,7 +139,7 @@ def machine() -> dict[str, object]:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "system": platform.system(),
-        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "when": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
 
 

@@ -108,5 +108,5 @@ class Client:
 async def open_client(target: Target) -> Client:
     """Connect."""
     memphis = Memphis()
-    await memphis.connect("127.0.0.1", "root", password="memphis", port=target.port)  # noqa: S106 - the benchmark's own broker
+    await memphis.connect("127.0.0.1", "root", password="memphis", port=target.port)
     return Client(memphis, target)

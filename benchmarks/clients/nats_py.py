@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import nats
-from nats.aio.client import Client as NATS
+from nats.aio.client import Client as NatsConnection
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import FetchTimeoutError
 
@@ -19,7 +19,7 @@ BATCH = 500
 class Client:
     """One connection."""
 
-    def __init__(self, connection: NATS, target: Target) -> None:
+    def __init__(self, connection: NatsConnection, target: Target) -> None:
         self._connection = connection
         self._jetstream = connection.jetstream()
         self._target = target

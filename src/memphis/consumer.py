@@ -309,11 +309,7 @@ class Consumer:
         except MemphisConnectError:
             if self._connection.is_closed:
                 raise
-        try:
-            await self._connection.wait_connected(_RECONNECT_CHECK_S)
-        except MemphisError:
-            if self._connection.is_closed:
-                raise
+        await self._reader.wait_connected(_RECONNECT_CHECK_S)
         return None
 
     async def _handle(

@@ -110,9 +110,9 @@ class Memphis:
                 port and reason.
             MemphisUsageError: It is connected already, or was closed.
         """
+        self._check_not_closed()
         if self._session is not None or self._connecting:
             raise MemphisUsageError("this Memphis object is connected already; make another one")
-        self._check_not_closed()
         options, connection_id = connect_options(
             ConnectArguments(
                 host=host,

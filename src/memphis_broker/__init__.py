@@ -1,0 +1,1 @@
+"""The broker: the control plane of Memphis on a stock nats-server, and the command line."""

@@ -58,7 +58,7 @@ async def test_an_example_of_the_specification_runs(example: Example, broker, tm
                 await _run(example, surroundings)
             assert refused.value.code == ErrorCode.TOO_FEW_SERVERS
         elif "attach_schema" in example.source:
-            with pytest.warns(DeprecationWarning):
+            with pytest.warns(DeprecationWarning, match="attach_schema"):
                 await _run(example, surroundings)
         else:
             await _run(example, surroundings)
@@ -128,8 +128,9 @@ async def _prepare(example: Example, names: dict[str, object], tmp_path) -> None
         names["consumer"] = await connection.consumer("my_station", "my_consumer")
     if "message." in example.source or "msg." in example.source:
         await connection.produce("my_station", "p", "hello")
-        messages = await connection.fetch_messages("my_station", "c", batch_max_time_to_wait_ms=5000,
-                                                   batch_size=1)
+        messages = await connection.fetch_messages(
+            "my_station", "c", batch_max_time_to_wait_ms=5000, batch_size=1
+        )
         names["message"] = names["msg"] = messages[0]
 
 

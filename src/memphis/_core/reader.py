@@ -29,7 +29,6 @@ from memphis.exceptions import (
     MemphisClosedError,
     MemphisConnectError,
     MemphisNotFoundError,
-    MemphisTimeoutError,
 )
 from memphis.transport.puller import PullEnd
 from memphis.wire.errors import ErrorCode
@@ -105,6 +104,7 @@ class GroupReader(Generic[_M]):
         self._first = 0
         self._closed = False
         self._interrupted = False
+        connection.add_listener(self)
 
     @property
     def buffered(self) -> int:
@@ -175,10 +175,36 @@ class GroupReader(Generic[_M]):
         self._interrupted = True
         self._changed.set()
 
+    async def wait_connected(self, wait_s: float) -> bool:
+        """Wait for a lost connection; False if it was not back in time or :meth:`wake` came first.
+
+        Raises:
+            MemphisConnectError: It is closed or given up.
+            MemphisClosedError: The consumer was destroyed.
+        """
+        deadline = time.monotonic() + wait_s
+        while not self._connection.is_connected:
+            self._connection.check_open()
+            if self._interrupted or not await self._wait_change(deadline):
+                return False
+        return True
+
+    def connection_lost(self, reason: str) -> None:
+        """Nothing to do: pulls that were under way end by themselves."""
+
+    def connection_restored(self) -> None:
+        """Who waits for the connection goes on."""
+        self._changed.set()
+
+    def connection_closed(self, reason: str) -> None:
+        """Who waits for the connection is told."""
+        self._changed.set()
+
     def close(self) -> None:
         """Give what was not taken back to the group, for its other members; end a waiting read."""
         self._closed = True
         self._changed.set()
+        self._connection.remove_listener(self)
         for partition in self._partitions.values():
             while partition.buffer:
                 self._give_back(partition.buffer.popleft())
@@ -222,14 +248,11 @@ class GroupReader(Generic[_M]):
     async def _came_back(self, left_s: float, chosen: list[_Partition]) -> bool:
         """Wait for the lost connection; False if it is not back in time."""
         try:
-            await self._connection.wait_connected(left_s)
-        except MemphisTimeoutError:
-            return False
+            return await self.wait_connected(left_s)
         except MemphisConnectError:
             if not _ready(chosen):
                 raise
             return False
-        return True
 
     async def _wait_enough(self, chosen: list[_Partition], enough: int, deadline: float) -> None:
         """Wait until enough has arrived or none of the pulls is under way."""

@@ -21,7 +21,8 @@ from memphis.wire.subjects import updates_subject
 if TYPE_CHECKING:
     from memphis._core.rpc import Rpc
     from memphis._core.tasks import TaskOwner
-    from memphis.transport.connection import Connection, Subscription
+    from memphis.transport.connection import Connection
+    from memphis.transport.subscriptions import Subscription
 
 _log = logging.getLogger(__name__)
 

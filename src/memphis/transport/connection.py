@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from memphis.exceptions import MemphisConnectError, MemphisTimeoutError, MemphisUsageError
-from memphis.transport.errors import ConnectionLostError
+from memphis.transport.errors import ConnectionClosedError, ConnectionLostError
 from memphis.transport.handshake import open_link
 from memphis.transport.keepalive import Keepalive
 from memphis.transport.link import Link
@@ -145,12 +145,11 @@ class Connection:
         return self._address
 
     def check_open(self) -> None:
-        """Raise MemphisConnectError, with the reason, if it is closed or given up."""
+        """Raise MemphisConnectError, with the reason, if it is given up or (its subclass) closed."""
         if self._close_reason is not None:
             host, port = self._address
-            raise MemphisConnectError(
-                f"the connection to {host}:{port} is closed: {self._close_reason}"
-            )
+            kind = MemphisConnectError if self._closing is None else ConnectionClosedError
+            raise kind(f"the connection to {host}:{port} is closed: {self._close_reason}")
 
     def statistics(self) -> ConnectionStatistics:
         """The numbers so far."""

@@ -6,7 +6,7 @@ the difference need not know these names.
 
 from __future__ import annotations
 
-from memphis.exceptions import MemphisConnectError
+from memphis.exceptions import MemphisClosedError, MemphisConnectError
 
 
 class ProtocolError(MemphisConnectError):
@@ -22,6 +22,10 @@ class ConnectionLostError(MemphisConnectError):
 
     The connection may come back by itself; whether repeating the request is safe, the caller knows.
     """
+
+
+class ConnectionClosedError(MemphisConnectError, MemphisClosedError):
+    """The application closed the connection itself, and uses it after that."""
 
 
 class NoRespondersError(MemphisConnectError):
