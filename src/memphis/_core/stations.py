@@ -66,7 +66,7 @@ async def open_station(
         retries=retries,
     )
     if options is not None and not opened.created:
-        _log_differences(name, options, opened.station.options)
+        _log_differences(name, options.as_kept(), opened.station.options)
     return session.states.open(opened.station)
 
 

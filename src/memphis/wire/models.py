@@ -82,6 +82,19 @@ class StationOptions(BaseModel):
     partitions_number: int = Field(default=1, ge=1, le=PARTITIONS_MAX, strict=True)
     dls_station: str = Field(default="", max_length=1024, strict=True)
 
+    def as_kept(self) -> StationOptions:
+        """The options as a station has them: names in lower case, the window cut to the age."""
+        window_ms = self.idempotency_window_ms
+        if self.retention_type is Retention.MAX_MESSAGE_AGE_SECONDS:
+            window_ms = min(window_ms, self.retention_value * 1000)
+        return self.model_copy(
+            update={
+                "idempotency_window_ms": window_ms,
+                "schema_name": self.schema_name.lower(),
+                "dls_station": self.dls_station.lower(),
+            }
+        )
+
 
 class StationDescription(Reply):
     """A station as clients need to know it."""

@@ -10,8 +10,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import AsyncIterator
-from concurrent.futures import CancelledError
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 
 _CHUNK_BYTES = 64 * 1024
@@ -42,10 +41,11 @@ class LineReader:
             LineTooLongError: A line has more than 64 MiB.
             OSError: The input cannot be read.
         """
-        async for chunk in self._chunks():
-            for line in self._split(chunk):
-                if stripped := line.rstrip(b"\r\n"):
-                    yield stripped
+        async with contextlib.aclosing(self._chunks()) as chunks:
+            async for chunk in chunks:
+                for line in self._split(chunk):
+                    if stripped := line.rstrip(b"\r\n"):
+                        yield stripped
 
     async def everything(self) -> bytes:
         """The whole input, line ends included.
@@ -54,26 +54,24 @@ class LineReader:
             LineTooLongError: It has more than 64 MiB.
             OSError: The input cannot be read.
         """
-        async for chunk in self._chunks():
-            self._keep(chunk)
+        async with contextlib.aclosing(self._chunks()) as chunks:
+            async for chunk in chunks:
+                self._keep(chunk)
         return bytes(self._rest)
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
         """The input as it comes in; the last chunk is empty."""
-        chunks: asyncio.Queue[bytes | OSError] = asyncio.Queue(_CHUNKS_MAX)
-        loop = asyncio.get_running_loop()
-        # A daemon: nothing can interrupt a read from a terminal, and the process must still end.
-        threading.Thread(
-            target=_read, args=(self.descriptor, chunks, loop), name="line reader", daemon=True
-        ).start()
-        while True:
-            chunk = await chunks.get()
-            if isinstance(chunk, OSError):
-                raise chunk
-            self.bytes_read += len(chunk)
-            yield chunk
-            if not chunk:
-                return
+        source = _Source(self.descriptor, asyncio.get_running_loop())
+        source.start()
+        try:
+            while True:
+                chunk = await source.next_chunk()
+                self.bytes_read += len(chunk)
+                yield chunk
+                if not chunk:
+                    return
+        finally:
+            source.stop()
 
     def _split(self, chunk: bytes) -> list[bytes]:
         """The lines that are whole with this chunk; an empty chunk is the end of the input."""
@@ -92,17 +90,45 @@ class LineReader:
             raise LineTooLongError(f"one message is longer than {_LINE_BYTES_MAX:,} bytes")
 
 
-def _read(
-    descriptor: int, chunks: asyncio.Queue[bytes | OSError], loop: asyncio.AbstractEventLoop
-) -> None:
-    """Put chunks into the queue, then an empty one; runs in a thread of its own."""
-    # The loop may end while this thread waits for input; then nobody wants the chunk any more.
-    with contextlib.suppress(RuntimeError, CancelledError):
+class _Source:
+    """A thread that reads a descriptor, at most :data:`_CHUNKS_MAX` chunks ahead of who takes them."""
+
+    def __init__(self, descriptor: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._descriptor = descriptor
+        self._loop = loop
+        self._chunks: asyncio.Queue[bytes | OSError] = asyncio.Queue()
+        self._room = threading.Semaphore(_CHUNKS_MAX)
+        self._stopped = False
+
+    def start(self) -> None:
+        """Begin to read."""
+        # A daemon: nothing can interrupt a read from a terminal, and the process must still end.
+        threading.Thread(target=self._read, name="line reader", daemon=True).start()
+
+    def stop(self) -> None:
+        """Read no more; a read that waits for input ends with its next chunk, which is dropped."""
+        self._stopped = True
+        self._room.release()
+
+    async def next_chunk(self) -> bytes:
+        """The next chunk; empty at the end of the input."""
+        chunk = await self._chunks.get()
+        self._room.release()
+        if isinstance(chunk, OSError):
+            raise chunk
+        return chunk
+
+    def _read(self) -> None:
         while True:
+            self._room.acquire()
+            if self._stopped:
+                return
             try:
-                chunk: bytes | OSError = os.read(descriptor, _CHUNK_BYTES)
+                chunk: bytes | OSError = os.read(self._descriptor, _CHUNK_BYTES)
             except OSError as error:
                 chunk = error
-            asyncio.run_coroutine_threadsafe(chunks.put(chunk), loop).result()
+            # The loop may have ended meanwhile; then nobody wants the chunk any more.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
             if not chunk or isinstance(chunk, OSError):
                 return

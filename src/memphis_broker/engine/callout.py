@@ -99,6 +99,9 @@ class AuthCallout:
     async def start(self) -> None:
         """Answer logins from now on; returns when the engine knows."""
         self._subscription = await self._control.subscribe(_SUBJECT, _QUEUE, cb=self._on_request)
+        # nats-py writes the PING of a flush ahead of a SUB that is still in its buffer; the PING of
+        # a second flush comes after it.
+        await self._control.flush()
         await self._control.flush()
 
     async def stop(self) -> None:

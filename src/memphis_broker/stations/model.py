@@ -103,27 +103,19 @@ def check_options(name: StationName, options: StationOptions) -> StationOptions:
             ErrorCode.INVALID_OPTION,
             f"retention_value is {value}; with {kind.value} retention it must be at least 1",
         )
-    window_ms = options.idempotency_window_ms
-    if kind is Retention.MAX_MESSAGE_AGE_SECONDS:
-        if value > AGE_MAX_S:
-            raise Refusal(
-                ErrorCode.INVALID_OPTION,
-                f"retention_value is {value} seconds; at most {AGE_MAX_S} are possible",
-            )
-        window_ms = min(window_ms, value * 1000)
-    schema = SchemaName.parse(options.schema_name) if options.schema_name else ""
-    return options.model_copy(
-        update={
-            "idempotency_window_ms": window_ms,
-            "schema_name": str(schema),
-            "dls_station": _check_dls_station(name, options.dls_station),
-        }
-    )
+    if kind is Retention.MAX_MESSAGE_AGE_SECONDS and value > AGE_MAX_S:
+        raise Refusal(
+            ErrorCode.INVALID_OPTION,
+            f"retention_value is {value} seconds; at most {AGE_MAX_S} are possible",
+        )
+    if options.schema_name:
+        SchemaName.parse(options.schema_name)
+    if options.dls_station:
+        _check_dls_station(name, options.dls_station)
+    return options.as_kept()
 
 
-def _check_dls_station(name: StationName, dls_station: str) -> str:
-    if not dls_station:
-        return ""
+def _check_dls_station(name: StationName, dls_station: str) -> None:
     try:
         target = StationName.parse(dls_station)
     except InvalidNameError as error:
@@ -135,7 +127,6 @@ def _check_dls_station(name: StationName, dls_station: str) -> str:
             ErrorCode.INVALID_DLS_STATION,
             f"the station {name} cannot be its own dls_station; name another one",
         )
-    return str(target)
 
 
 def partition_stream(

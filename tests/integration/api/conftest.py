@@ -18,6 +18,7 @@ from memphis.wire.models import Envelope, Request
 from memphis.wire.subjects import API_ALL, api_subject
 from memphis_broker.app import App
 from memphis_broker.config import Durability, Settings
+from memphis_broker.engine.process import find_binary
 from tests.waiting import eventually
 
 SERVER_CONFIG = """
@@ -128,7 +129,7 @@ async def running_engine(directory: Path) -> AsyncIterator[Engine]:
     log = (directory / "server.log").open("wb")
     with log:
         process = await asyncio.create_subprocess_exec(
-            "nats-server", "-c", str(config), stdout=log, stderr=log
+            str(find_binary(None)), "-c", str(config), stdout=log, stderr=log
         )
         try:
             url = await _url_from(directory, process.pid)

@@ -22,9 +22,7 @@ SOON_S = 30.0
 async def fill(producer: Producer, numbers: Iterable[int], partition: int = -1) -> None:
     """Produce these numbers as text, confirmed when this returns."""
     for number in numbers:
-        await producer.produce(
-            str(number), nonblocking=True, producer_partition_number=partition
-        )
+        await producer.produce(str(number), nonblocking=True, producer_partition_number=partition)
     await producer.flush()
 
 

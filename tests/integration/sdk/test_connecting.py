@@ -114,9 +114,7 @@ async def test_nobody_at_the_port():
 
 async def test_somebody_who_never_answers(silent_port):
     """A host that accepts and stays silent ends with the timeout, and says so."""
-    text = await refused(
-        Memphis(), host=HOST, port=silent_port, password="memphis", timeout_ms=200
-    )
+    text = await refused(Memphis(), host=HOST, port=silent_port, password="memphis", timeout_ms=200)
     assert f"{HOST}:{silent_port}" in text
     assert "0.2" in text
 

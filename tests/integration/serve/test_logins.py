@@ -12,6 +12,7 @@ import pytest
 
 from memphis_broker.testing import BrokerProcess
 from tests.integration.serve.helpers import ROOT, can_log_in, errors_of, nats_client
+from tests.oracle import settled
 from tests.waiting import eventually
 
 TOKEN = "a shared token"
@@ -157,7 +158,7 @@ async def test_a_member_can_answer_the_broker_once(broker: BrokerProcess) -> Non
             await message.respond(b"here")
 
         await member.subscribe("$memphis.members.station.group", cb=answer)
-        await member.flush()
+        await settled(member)
         reply = await streams.request("$memphis.members.station.group", b"", timeout=10)
     assert reply.data == b"here"
 
@@ -175,7 +176,7 @@ async def test_requests_carry_the_authenticated_user(token_broker: BrokerProcess
             seen.set_result(message.headers["Nats-Request-Info"])
 
         await broker_side.subscribe("$memphis.api.v1.test.whoami", cb=see)
-        await broker_side.flush()
+        await settled(broker_side)
         await client.publish("$memphis.api.v1.test.whoami", b"{}")
         async with asyncio.timeout(10):
             info = json.loads(await seen)

@@ -15,6 +15,7 @@ from memphis.transport.protocol import MessageFrame
 from memphis.wire.headers import decode_block, encode_block
 from tests.fixtures.engine import Engine
 from tests.fixtures.transport import Connect, create_stream
+from tests.oracle import settled
 from tests.waiting import eventually
 
 HEADERS = {"key": "value", "$memphis_producedBy": "p-1", "empty": "", "sign": "ünï:cödé "}
@@ -40,7 +41,7 @@ async def test_the_other_client_reads_what_we_write(
         received.append(message)
 
     await oracle.subscribe("to.oracle", cb=keep)
-    await oracle.flush()
+    await settled(oracle)
     for payload in PAYLOADS:
         connection.publish(b"to.oracle", payload)
         connection.publish(b"to.oracle", payload, header=encode_block(HEADERS), reply=b"re.ply")
@@ -65,7 +66,7 @@ async def test_we_read_what_the_other_client_writes(
     for payload in PAYLOADS:
         await oracle.publish("from.oracle", payload)
         await oracle.publish("from.oracle", payload, reply="re.ply", headers=HEADERS)
-    await oracle.flush()
+    await settled(oracle)
     await eventually(lambda: len(received) == 2 * len(PAYLOADS))
     assert [frame[5] for frame in received[::2]] == PAYLOADS
     assert [frame[5] for frame in received[1::2]] == PAYLOADS
@@ -84,7 +85,7 @@ async def test_requests_both_ways(shared_engine: Engine, connect: Connect, oracl
         await message.respond(b"from the oracle")
 
     await oracle.subscribe("theirs", cb=answer)
-    await asyncio.gather(oracle.flush(), connection.flush(5))
+    await asyncio.gather(settled(oracle), connection.flush(5))
     assert (await oracle.request("ours", b"", timeout=5)).data == b"from us"
     assert (await connection.request("theirs", b"", timeout_s=5)).payload == b"from the oracle"
 
