@@ -35,7 +35,7 @@ from memphis.wire.errors import ErrorCode
 
 if TYPE_CHECKING:
     from memphis.transport.connection import Connection
-    from memphis.transport.puller import Puller
+    from memphis.transport.puller import Pull, Puller
 
 _M = TypeVar("_M")
 
@@ -46,6 +46,8 @@ _ANSWER_GRACE_S: Final = 1.0
 """How long past its deadline a read waits for the engine's word that a pull has ended."""
 _REFRESH_AGE: Final = 0.1
 """From this part of the ack time on, a buffered message's time is started anew when it is taken."""
+_EXPIRY_AGE: Final = 0.9
+"""From here on it is left to the engine: its clock began to run when it sent the message."""
 _IN_PROGRESS: Final = b"+WPI"
 _NAK: Final = b"-NAK"
 
@@ -60,7 +62,7 @@ class _Buffered(NamedTuple):
 class _Partition:
     """One partition as the reader sees it: where to ask, what is under way, what has arrived."""
 
-    __slots__ = ("buffer", "end", "number", "outstanding", "subject", "until")
+    __slots__ = ("buffer", "end", "number", "outstanding", "pull", "subject", "until")
 
     def __init__(self, number: int, subject: str) -> None:
         self.number = number
@@ -68,6 +70,8 @@ class _Partition:
         self.buffer: deque[_Buffered] = deque()
         self.outstanding = 0
         self.until = 0.0
+        self.pull: Pull | None = None
+        """The pull that waits in the engine for messages to come, if one does."""
         self.end: PullEnd | None = None
 
 
@@ -171,9 +175,10 @@ class GroupReader(Generic[_M]):
         return None
 
     def wake(self) -> None:
-        """Have a read that is waiting return with what it has."""
+        """Have a read that is waiting return with what it has, and wait in the engine no more."""
         self._interrupted = True
         self._changed.set()
+        self._cancel_waiting()
 
     async def wait_connected(self, wait_s: float) -> bool:
         """Wait for a lost connection; False if it was not back in time or :meth:`wake` came first.
@@ -205,6 +210,8 @@ class GroupReader(Generic[_M]):
         self._closed = True
         self._changed.set()
         self._connection.remove_listener(self)
+        # First: what is given back must not come to a pull of our own, and be counted again.
+        self._cancel_waiting()
         for partition in self._partitions.values():
             while partition.buffer:
                 self._give_back(partition.buffer.popleft())
@@ -315,12 +322,23 @@ class GroupReader(Generic[_M]):
 
         def ended(end: PullEnd) -> None:
             partition.outstanding = 0
+            partition.pull = None
             partition.end = end
             self._changed.set()
 
-        self._puller.pull(
+        pull = self._puller.pull(
             partition.subject, batch=count, expires_s=expires_s, on_message=arrived, on_end=ended
         )
+        partition.pull = pull if expires_s > 0 else None
+
+    def _cancel_waiting(self) -> None:
+        """End the pulls that wait for messages.
+
+        Those that do not wait end by themselves at once, and what they bring is better taken.
+        """
+        for partition in self._partitions.values():
+            if partition.pull is not None:
+                partition.pull.cancel()
 
     def _keep(self, partition: _Partition, frame: tuple[Any, ...]) -> None:
         _, _, _, ack_subject, header, payload = frame
@@ -332,8 +350,7 @@ class GroupReader(Generic[_M]):
         self._changed.set()
 
     def _give_back(self, message: _Buffered) -> None:
-        if self._connection.is_connected:
-            self._connection.publish(message.ack_subject, _NAK)
+        give_back(self._connection, message.ack_subject)
 
     async def _check_alive(self, chosen: list[_Partition]) -> bool:
         """False if the engine did not find the group just now; raises if it is gone for good."""
@@ -358,7 +375,7 @@ class GroupReader(Generic[_M]):
 
     def _drop_expired(self) -> None:
         """Forget what has run out of its ack time: the engine delivers it again by itself."""
-        oldest = time.monotonic() - self._max_ack_time_s
+        oldest = time.monotonic() - _EXPIRY_AGE * self._max_ack_time_s
         for partition in self._partitions.values():
             buffer = partition.buffer
             while buffer and buffer[0].arrived <= oldest:
@@ -382,6 +399,12 @@ class GroupReader(Generic[_M]):
         first = self._first % len(numbers)
         self._first += 1
         return [self._partitions[n] for n in itertools.chain(numbers[first:], numbers[:first])]
+
+
+def give_back(connection: Connection, ack_subject: bytes) -> None:
+    """Have a message that nobody here takes delivered to another member of its group."""
+    if connection.is_connected:
+        connection.publish(ack_subject, _NAK)
 
 
 def _ready(chosen: list[_Partition]) -> int:
