@@ -7,6 +7,7 @@ with its key and its source, and a secret never shows in a ``repr``, an error or
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 import tomllib
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import (
@@ -38,6 +40,15 @@ _EMBEDDED_ONLY: Final = (
 )  # fmt: skip
 _UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = re.compile(r"(\d{1,15})\s*([KMGT]?)(?:I?B)?", re.ASCII | re.IGNORECASE)
+_IN_WORDS: Final = {
+    "int_parsing": "write a whole number",
+    "int_type": "write a whole number",
+    "int_from_float": "write a whole number",
+    "string_too_short": "it is empty",
+    "string_type": "write a text",
+    "too_short": "it is empty",
+}
+"""The common mistakes, by pydantic's name of them; its own words are for programmers."""
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 
 
@@ -123,6 +134,14 @@ def is_loopback(host: str) -> bool:
     return host.lower() == "localhost" if address is None else address.is_loopback
 
 
+def _host_of(url: str) -> str:
+    """The host in an engine's URL; empty, which is no loopback, where there is none."""
+    try:
+        return urlsplit(url if "://" in url else f"nats://{url}").hostname or ""
+    except ValueError:
+        return ""
+
+
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 
@@ -174,13 +193,25 @@ class Settings(BaseModel):
             )
         if self.engine is not None and not self.engine_urls:
             raise ValueError("engine names no URL; write for example nats://127.0.0.1:4222")
-        open_to_others = self.engine is None and not is_loopback(self.host)
-        if open_to_others and self.root_password.get_secret_value() == DEFAULT_ROOT_PASSWORD:
-            raise ValueError(
-                f"refusing to listen on {self.host} with the default root password: "
-                "set --root-password, MEMPHIS_ROOT_PASSWORD or --root-password-file"
-            )
+        self._check_root_password()
         return self
+
+    def _check_root_password(self) -> None:
+        """The default is public: only who is on this machine may be able to try it."""
+        if self.root_password.get_secret_value() != DEFAULT_ROOT_PASSWORD:
+            return
+        if self.engine is None:
+            refused, others = "listen on", [self.host]
+        elif self.engine_secrets is not None:
+            refused, others = "decide the logins of", [_host_of(url) for url in self.engine_urls]
+        else:
+            return  # an open engine decides its logins by itself
+        for host in others:
+            if not is_loopback(host):
+                raise ValueError(
+                    f"refusing to {refused} {host or 'an engine'} with the default root password: "
+                    "set --root-password, MEMPHIS_ROOT_PASSWORD or --root-password-file"
+                )
 
 
 class _Source:
@@ -224,7 +255,9 @@ def load_settings(
     for source in sources:
         for key in source.values:
             if key not in keys:
-                raise ConfigError(f"{source.describe(key)}: there is no such setting")
+                near = difflib.get_close_matches(key.lower().replace("-", "_"), keys, 1)
+                hint = f"; {near[0]} is one" if near else ""
+                raise ConfigError(f"{source.describe(key)}: there is no such setting{hint}")
         for key, value in _with_secrets_read(source).items():
             if key not in values:
                 values[key], origins[key] = value, source.describe(key)
@@ -283,7 +316,7 @@ def _refuse_embedded_only(values: Mapping[str, Any], origins: Mapping[str, str])
 
 def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
-    text = first["msg"].removeprefix("Value error, ")
+    text = _IN_WORDS.get(first["type"], first["msg"]).removeprefix("Value error, ")
     text = text[0].lower() + text[1:]
     if not first["loc"]:
         return text

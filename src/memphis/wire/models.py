@@ -225,6 +225,9 @@ class StationRemove(Request):
     noun = "station"
     verb = "remove"
     name: NameText
+    id: Annotated[str, Field(max_length=64)] = ""
+    """Only this life of the station, from its description; a later one is refused like a missing
+    one. Empty: whichever is there. With an id, a request made again cannot do more than once."""
 
 
 class Done(Reply):
@@ -270,7 +273,8 @@ class SchemaDetach(Request):
 class GroupJoin(Request):
     """Make sure that a group exists on every partition. Reply: :class:`GroupJoined`.
 
-    A group that exists keeps its position; its ack time and delivery limit are set anew.
+    A group that exists keeps its position. Its ack time and delivery limit are set anew only while
+    it has no other live member; the reply says which hold.
     """
 
     noun = "group"
@@ -281,13 +285,22 @@ class GroupJoin(Request):
     max_msg_deliveries: Annotated[int, Field(ge=1, le=1_000_000)] = 2
     start_consume_from_sequence: Annotated[int, Field(ge=1, le=SEQUENCE_MAX)] = 1
     last_messages: Annotated[int, Field(ge=-1, le=SEQUENCE_MAX)] = -1
+    listening: bool = False
+    """Whether whoever joins listens on the group's members subject already: then one of the answers
+    there is its own, and does not count as another member."""
 
 
 class GroupJoined(Reply):
-    """The station that the group reads, and whether this request created the group."""
+    """The station that the group reads, whether this request created the group, and its limits.
+
+    The limits are those of the group, which need not be those that were asked for. A broker that
+    does not tell them leaves them None.
+    """
 
     station: StationDescription
     created: bool
+    max_ack_time_ms: int | None = None
+    max_msg_deliveries: int | None = None
 
 
 class GroupLeave(Request):

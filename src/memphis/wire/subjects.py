@@ -82,3 +82,8 @@ def dead_letter_subject(station: StationName, partition: int, group: GroupName, 
 def inbox_prefix(user: UserName) -> str:
     """The only place a user may listen for replies, so that no user reads another's."""
     return f"_INBOX.{user.internal}"
+
+
+def connection_inbox_prefix(user: UserName, connection_id: str) -> str:
+    """The only place where one connection listens for replies, among those of its user."""
+    return f"{inbox_prefix(user)}.{connection_id}"

@@ -32,13 +32,20 @@ _DEFAULT_USER = "root"
 _DEFAULT_PASSWORD = "memphis"  # noqa: S105 - a fresh broker's own, good on loopback only
 _CONNECT_TIMEOUT_MS = 5_000
 
+_PORT_MAX = 65_535
 _PANEL = "Connection"
 
 
-def _option(flag: str, variable: str, text: str) -> Any:
+def _option(flag: str, variable: str, text: str, **more: Any) -> Any:
     return typer.Option(
-        flag, envvar=variable, help=text, rich_help_panel=_PANEL, show_default=False
+        flag, envvar=variable, help=text, rich_help_panel=_PANEL, show_default=False, **more
     )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _PORT_MAX):
+        raise typer.BadParameter(f"{text!r} is no port: a port is a number from 1 to {_PORT_MAX}")
+    return int(text)
 
 
 _OPTIONS: dict[str, tuple[Any, Any]] = {
@@ -47,7 +54,16 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         "127.0.0.1",
     ),
     "port": (
-        Annotated[int, _option("--port", "MEMPHIS_PORT", f"Its port. [{DEFAULT_PORT}]")],
+        Annotated[
+            int,
+            _option(
+                "--port",
+                "MEMPHIS_PORT",
+                f"Its port. [{DEFAULT_PORT}]",
+                parser=_port,
+                metavar="PORT",
+            ),
+        ],
         DEFAULT_PORT,
     ),
     "username": (

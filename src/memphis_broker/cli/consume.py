@@ -6,6 +6,7 @@ swallowed comes again.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,17 +17,21 @@ from memphis_broker.cli import _output
 from memphis_broker.cli._client import connected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from memphis import Memphis
     from memphis.consumer import Consumer
     from memphis.message import Message
+
+    _Take = Callable[[int], Awaitable[list[Message]]]
 
 _BATCH_MAX = 500
 # After so long without a full batch the station counts as read to its end.
 _DRY_AFTER_MS = 1_000
 # A follower should see a message soon, even one that comes alone.
 _FOLLOW_WAIT_MS = 200
+# A follower's pause while the connection is away; the SDK has its own pace to get it back.
+_RECONNECT_CHECK_S = 0.25
 
 
 @connected
@@ -64,8 +69,8 @@ async def consume(
 ) -> None:
     """Read messages of a station, one per line; each is acknowledged once it is written.
 
-    It ends when nothing is left to read. The group keeps its position, so the next run goes on
-    where this one ended:
+    It ends when nothing is left to read. With --follow it waits for more, also while the broker is
+    away. The group keeps its position, so the next run goes on where this one ended:
 
       memphis consume orders --group audit --json | jq .data
     """
@@ -83,22 +88,57 @@ async def consume(
         last_messages=-1 if last_messages is None else last_messages,
     )
     # The consumer is not destroyed at the end: with its last member the group would lose its place.
-    read = await _read(consumer, count=count, follow=follow, as_json=as_json, partition=partition)
+    number = -1 if partition is None else partition
+    take = _taking_patiently(memphis, consumer, number) if follow else _taking(consumer, number)
+    read = await _read(take, count=count, follow=follow, as_json=as_json)
     if not as_json:
         _output.write_note(
             f"{_output.counted(read, 'message')} read from station {station} by group {group}"
         )
 
 
-async def _read(
-    consumer: Consumer, *, count: int | None, follow: bool, as_json: bool, partition: int | None
-) -> int:
+def _taking(consumer: Consumer, partition: int) -> _Take:
+    """Takes up to so many messages as it is given."""
+
+    async def take(wanted: int) -> list[Message]:
+        return await consumer.fetch(wanted, consumer_partition_number=partition)
+
+    return take
+
+
+def _taking_patiently(memphis: Memphis, consumer: Consumer, partition: int) -> _Take:
+    """The same, but a lost connection is waited for.
+
+    It has an end: our connections are never given up, only closed, and closing is what follows the
+    last fetch. A station or group that is gone is no matter of waiting and ends the command.
+    """
+    take = _taking(consumer, partition)
+
+    async def take_patiently(wanted: int) -> list[Message]:
+        from memphis.exceptions import MemphisConnectError  # noqa: PLC0415 - only when it is run
+
+        is_told = False
+        while True:
+            try:
+                messages = await take(wanted)
+            except MemphisConnectError as error:
+                if not is_told:
+                    _output.write_note(f"{error}; waiting for it, Ctrl-C ends that")
+                    is_told = True
+                await asyncio.sleep(_RECONNECT_CHECK_S)
+            else:
+                if is_told and memphis.is_connected():
+                    _output.write_note("memphis: connected again")
+                return messages
+
+    return take_patiently
+
+
+async def _read(take: _Take, *, count: int | None, follow: bool, as_json: bool) -> int:
     read = 0
     while count is None or read < count:
         wanted = _BATCH_MAX if count is None else min(_BATCH_MAX, count - read)
-        messages = await consumer.fetch(
-            wanted, consumer_partition_number=-1 if partition is None else partition
-        )
+        messages = await take(wanted)
         _output.write_bytes(b"".join(_as_json(messages) if as_json else _as_text(messages)))
         for message in messages:
             await message.ack()

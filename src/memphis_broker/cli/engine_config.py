@@ -20,7 +20,7 @@ def engine_config(
     Put the printed text into the configuration of every server of the cluster, then start brokers
     with --engine URL --engine-secrets FILE.
     """
-    from memphis_broker.config import StartupError  # noqa: PLC0415 - see cli/main.py
+    from memphis_broker.config import StartupError  # noqa: PLC0415 - see cli/commands.py
     from memphis_broker.engine.accounts import EngineSecrets  # noqa: PLC0415
     from memphis_broker.engine.config_text import accounts_text  # noqa: PLC0415
 

@@ -1,62 +1,32 @@
-"""The ``memphis`` command line: collects the commands, and turns errors into one line each.
+"""The entry point of the ``memphis`` script; the commands themselves are in commands.py.
 
-A command's module is light to import and imports what it works with inside its functions, so that
-``memphis --help`` and the start of ``memphis serve`` do not wait for what they do not use.
-Invariant: a person who made a mistake reads one line that says so, never a traceback.
+It stands apart because the script is installed with the SDK alone as well, without what the
+commands need. Invariant: it imports nothing but the standard library before it can say so.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
-import typer
+from memphis_broker.cli import _output
 
-from memphis_broker.cli import _output, consume, demo, engine_config, produce, serve, station
-
-# Typer brings its own copy of click since 0.26; this is the base of usage errors in either.
-_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
-_EXIT_USAGE = 2
-_EXIT_INTERRUPTED = 130
-
-app = typer.Typer(
-    name="memphis",
-    help="Stream from Python: run a broker, and work with its stations.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # its frames cut long options short, and eat what stands in brackets
-)
-app.command("serve")(serve.serve)
-app.command("demo")(demo.demo)
-app.add_typer(station.app, name="station")
-app.command("produce")(produce.produce)
-app.command("consume")(consume.consume)
-app.command("engine-config")(engine_config.engine_config)
-
-
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line; returns the exit status. Unexpected errors are raised."""
-    try:
-        status = app(list(arguments), prog_name="memphis", standalone_mode=False)
-    except _USAGE_ERROR as error:
-        command = next((word for word in arguments if not word.startswith("-")), "")
-        help_command = " ".join(["memphis", *([command] if command in _names() else []), "--help"])
-        message = error.format_message()  # type: ignore[attr-defined]  # a usage error has it
-        if message:  # without one it is a group called with no command: its help was shown
-            _output.write_error(f"{message.rstrip('.')}; see: {help_command}")
-        return _EXIT_USAGE
-    except (KeyboardInterrupt, typer.Abort):
-        return _EXIT_INTERRUPTED
-    return status if isinstance(status, int) else 0
-
-
-def _names() -> set[str]:
-    commands = {command.name for command in app.registered_commands}
-    groups = {group.name for group in app.registered_groups}
-    return {name for name in commands | groups if isinstance(name, str)}
+_OF_THE_EXTRA = {"nats", "nkeys", "platformdirs", "rich", "typer"}
+"""The top-level modules of the extra ``broker``, all of which come together or not at all."""
+_EXIT_FAILED = 1
 
 
 def main() -> None:
-    """The entry point of the ``memphis`` script."""
-    sys.exit(run(sys.argv[1:]))
+    """Run the command line that the process was started with, and end the process."""
+    try:
+        from memphis_broker.cli.commands import run  # noqa: PLC0415 - it may be missing, see above
+
+        status = run(sys.argv[1:])
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _OF_THE_EXTRA:
+            raise
+        _output.write_error(
+            f"this needs the extra 'broker' ({error.name} is missing); "
+            "install it with: pip install 'memphis-py[broker]'"
+        )
+        status = _EXIT_FAILED
+    sys.exit(status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _IN_FLIGHT_MAX = 1_000
 _NUMBER = "{n}"
+_TOO_LARGE = 10054
+"""The engine's number for a message that is larger than it takes."""
 
 
 @dataclass
@@ -36,8 +38,11 @@ class _Sending:
     sent: int = 0
     stored: int = 0
     duplicates: int = 0
-    failed: int = 0
+    failed: list[int] = field(default_factory=list)
+    """The numbers of the messages that failed, in the order in which that was known."""
     first_failure: str = ""
+    is_in_doubt: bool = False
+    """Whether some of those may be stored nevertheless."""
     _unconfirmed: deque[tuple[int, Awaitable[Any]]] = field(default_factory=deque)
 
     async def send(self, payload: bytes) -> None:
@@ -75,8 +80,28 @@ class _Sending:
             self.duplicates += bool(result.duplicate)
 
     def _count_failure(self, number: int, error: MemphisError) -> None:
-        self.failed += 1
-        self.first_failure = self.first_failure or f"message {number}: {error}"
+        from memphis.exceptions import (  # noqa: PLC0415 - only when it is run
+            MemphisNotConfirmedError,
+            MemphisProduceError,
+        )
+
+        self.failed.append(number)
+        self.is_in_doubt |= isinstance(error, MemphisNotConfirmedError)
+        if not self.first_failure:
+            is_too_large = isinstance(error, MemphisProduceError) and error.code == _TOO_LARGE
+            hint = "; `memphis serve --max-message-size` sets that" if is_too_large else ""
+            self.first_failure = f"message {number}: {error}{hint}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Different numbers in short: ``3, 58-408``."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1] = found[-1][0], number
+        else:
+            found.append((number, number))
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
 
 
 @connected
@@ -161,9 +186,11 @@ def _report(sending: _Sending, station: str) -> None:
     _output.write_note(
         f"{_output.counted(sending.stored, 'message')} stored in station {station}{duplicates}"
     )
-    if sending.failed:
+    if count := len(sending.failed):
         _output.write_error(
-            f"not stored: {_output.counted(sending.failed, 'message')}; {sending.first_failure}"
+            f"{'not confirmed' if sending.is_in_doubt else 'not stored'}: "
+            f"{_output.counted(count, 'message')}, number{'s' * (count > 1)} "
+            f"{ranges(sending.failed)}; the first: {sending.first_failure}"
         )
         raise typer.Exit(FAILED)
 

@@ -77,7 +77,7 @@ def serve(
 
 
 def _serve(flags: dict[str, Any], config_file: Path | None) -> int:
-    import asyncio  # noqa: PLC0415 - see cli/main.py
+    import asyncio  # noqa: PLC0415 - see cli/commands.py
     import os  # noqa: PLC0415
 
     from memphis_broker.config import StartupError, load_settings  # noqa: PLC0415

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from memphis_broker.cli import _output
-from memphis_broker.cli._client import FAILED, connected
+from memphis_broker.cli._client import FAILED, USED_WRONGLY, connected
 
 if TYPE_CHECKING:
     from memphis import Memphis
+    from memphis.station import StationInfo, StationOptions, StationSummary
     from memphis.types import Retention
-    from memphis.wire.models import StationInfo, StationSummary
 
-app = typer.Typer(no_args_is_help=True, help="Create, list, describe, empty and delete stations.")
+app = typer.Typer(
+    invoke_without_command=True, help="Create, list, describe, empty and delete stations."
+)
 
 Name = Annotated[str, typer.Argument(metavar="STATION", help="The station's name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
@@ -51,6 +53,23 @@ class StorageChoice(Enum):
     MEMORY = "memory"
 
 
+_SHOWN_AS = {
+    "partitions_number": "partitions",
+    "send_poison_msg_to_dls": "poison-to-dls",
+    "send_schema_failed_msg_to_dls": "schema-failed-to-dls",
+    "tiered_storage_enabled": "tiered-storage",
+}
+"""How ``create`` calls an option, where it is not the SDK's name with dashes."""
+
+
+@app.callback()
+def station(context: typer.Context) -> None:
+    """Create, list, describe, empty and delete stations."""
+    if context.invoked_subcommand is None:
+        _output.write_line(context.get_help())
+        raise typer.Exit(USED_WRONGLY)
+
+
 @app.command()
 @connected
 async def create(
@@ -64,6 +83,7 @@ async def create(
         typer.Option(
             "--retention-value",
             "-v",
+            min=1,
             help="Seconds, messages or bytes, for the whole station; without meaning for acks.",
         ),
     ] = 3600,
@@ -71,13 +91,17 @@ async def create(
         StorageChoice, typer.Option("--storage-type", "-s", help="Where messages are kept.")
     ] = StorageChoice.DISK,
     replicas: Annotated[
-        int, typer.Option(help="Copies of each message; more than 1 needs a cluster.")
+        int, typer.Option(min=1, max=5, help="Copies of each message; more than 1 needs a cluster.")
     ] = 1,
     partitions: Annotated[
-        int, typer.Option("--partitions", "-p", help="Into how many parts it is split, 1 to 10000.")
+        int,
+        typer.Option(
+            "--partitions", "-p", min=1, max=10_000, help="Into how many parts it is split."
+        ),
     ] = 1,
     idempotency_window_ms: Annotated[
-        int, typer.Option(help="For how long a message id is remembered.")
+        int,
+        typer.Option(min=100, max=86_400_000, help="For how long a message id is remembered."),
     ] = 120_000,
     schema_name: Annotated[
         str, typer.Option(help="A schema that messages must fit.", show_default=False)
@@ -97,33 +121,64 @@ async def create(
 ) -> None:
     """Create a station. One that exists is left as it is.
 
+    The exit code is 0 if the station then has these options, created now or before.
+
     For example: memphis station create orders --partitions 3 -r age -v 86400
     """
     from memphis.exceptions import MemphisNotFoundError  # noqa: PLC0415 - only when it is run
     from memphis.types import Storage  # noqa: PLC0415 - only when it is run
 
+    options: dict[str, Any] = {
+        "retention_type": retention_type.retention,
+        "retention_value": retention_value,
+        "storage_type": Storage[storage_type.name],
+        "replicas": replicas,
+        "idempotency_window_ms": idempotency_window_ms,
+        "schema_name": schema_name,
+        "send_poison_msg_to_dls": poison_to_dls,
+        "send_schema_failed_msg_to_dls": schema_failed_to_dls,
+        "tiered_storage_enabled": tiered_storage,
+        "partitions_number": partitions,
+        "dls_station": dls_station,
+    }
     try:
         existing = await memphis.existing_station(name)
     except MemphisNotFoundError:
-        pass
+        created = await memphis.station(name, **options)
+        _output.write_line(f"station {created.name} created")
     else:
-        _output.write_line(f"station {existing.name} exists already and was left as it is")
-        return
-    station = await memphis.station(
-        name,
-        retention_type=retention_type.retention,
-        retention_value=retention_value,
-        storage_type=Storage[storage_type.name],
-        replicas=replicas,
-        idempotency_window_ms=idempotency_window_ms,
-        schema_name=schema_name,
-        send_poison_msg_to_dls=poison_to_dls,
-        send_schema_failed_msg_to_dls=schema_failed_to_dls,
-        tiered_storage_enabled=tiered_storage,
-        partitions_number=partitions,
-        dls_station=dls_station,
-    )
-    _output.write_line(f"station {station.name} created")
+        _report_existing(existing.name, existing.options, options)
+
+
+def _report_existing(name: str, actual: StationOptions, given: dict[str, Any]) -> None:
+    from memphis.types import Retention  # noqa: PLC0415 - only when it is run
+
+    # Not checked like a request: a value that no station can have is just another that differs.
+    wanted = actual.model_copy(update=given).as_kept()
+    differing = [
+        f"{_SHOWN_AS.get(option, option.replace('_', '-'))} is "
+        f"{_shown(getattr(actual, option))}, not {_shown(getattr(wanted, option))}"
+        for option in given
+        if getattr(actual, option) != getattr(wanted, option)
+        # Without meaning, so it cannot differ.
+        and not (option == "retention_value" and wanted.retention_type is Retention.ACK_BASED)
+    ]
+    if differing:
+        _output.write_error(f"station {name} exists and stays as it is: {'; '.join(differing)}")
+        raise typer.Exit(FAILED)
+    _output.write_line(f"station {name} exists already, with these options")
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case Enum():
+            # Only retentions and storages, in the words of this command where there are any.
+            spelled = [choice.value for choice in RetentionChoice if choice.retention is value]
+            return spelled[0] if spelled else value.name.lower()
+        case _:
+            return str(value) or "none"
 
 
 @app.command("ls")

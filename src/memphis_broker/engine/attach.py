@@ -7,13 +7,10 @@ has. Invariant: nothing is started and nothing is written to the local disk.
 from __future__ import annotations
 
 import asyncio
-import logging
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from memphis_broker.config import ConfigError, Settings
 from memphis_broker.engine.accounts import Credentials, EngineSecrets, EngineTargets
-
-logger = logging.getLogger(__name__)
 
 _SCHEMES = ("nats", "tls")
 _DEFAULT_PORT = 4222
@@ -50,12 +47,7 @@ class AttachedEngine:
         return self._first
 
     async def prepare(self) -> None:
-        """Say once what an engine without the broker's accounts means."""
-        if self._targets.secrets is None:
-            logger.warning(
-                "the engine is open: it has no accounts of this broker, so whoever it lets in may "
-                "do everything, as root; see `memphis engine-config` and --engine-secrets"
-            )
+        """Needs nothing: the engine is ready or it is not."""
 
     async def start(self) -> EngineTargets:
         """How to enter the engine; starts nothing."""

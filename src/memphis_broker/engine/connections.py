@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -20,7 +21,9 @@ from nats.aio.client import Client
 
 from memphis_broker.config import Durability, StartupError
 from memphis_broker.engine.accounts import (
+    BROKER_ACCOUNT,
     BROKER_USER,
+    CLIENTS_ACCOUNT,
     CLIENTS_USER,
     SYSTEM_USER,
     Credentials,
@@ -41,6 +44,7 @@ _RECONNECT_SECONDS: Final = 0.25
 _POLL_SECONDS: Final = 0.05
 # No user name begins with a dollar, so no user may listen here.
 _INBOX_PREFIX: Final = "_INBOX.$broker"
+_USER_INFO_SUBJECT: Final = "$SYS.REQ.USER.INFO"
 _META_INFO_SUBJECT: Final = "$SYS.REQ.SERVER.PING.JSZ"
 
 
@@ -126,15 +130,22 @@ class EngineConnections:
             else self._targets.plain
         )
         self.control = self.clients = await self._connect("broker", login)
+        if secrets is not None:
+            await self._check_account(self.control, BROKER_ACCOUNT)
         if on_control is not None:
             await on_control()
         if secrets is None:
             await self._wait_for_jetstream(self.control)
+            logger.warning(
+                "the engine is open: it has no accounts of this broker, so whoever it lets in may "
+                "do everything, as root; see `memphis engine-config` and --engine-secrets"
+            )
             self.cluster_size = _advertised_servers(self.control)
             return
         self.clients = await self._connect(
             "streams", Credentials(user=CLIENTS_USER, password=secrets.clients_password)
         )
+        await self._check_account(self.clients, CLIENTS_ACCOUNT)
         await self._wait_for_jetstream(self.control)
         await self._wait_for_jetstream(self.clients)
         system = await self._connect(
@@ -166,8 +177,31 @@ class EngineConnections:
             raise TimeoutError from error
         except (nats.errors.Error, OSError) as error:
             where = ", ".join(self._targets.urls)
-            raise StartupError(f"cannot connect to the engine at {where}: {error}") from error
+            raise StartupError(
+                f"cannot connect to the engine at {where}: {_in_words(error)}"
+            ) from error
         return client
+
+    async def _check_account(self, client: Client, expected: str) -> None:
+        """Refuse a server that does not have the broker's accounts.
+
+        One without any accounts lets in whoever comes, whatever the password, and puts everybody
+        into the same account: a broker would serve there without anything being protected.
+        """
+        try:
+            reply = await client.request(_USER_INFO_SUBJECT, b"", timeout=_CONNECT_SECONDS)
+            account = json.loads(reply.data)["data"]["account"]
+        except (nats.errors.Error, ValueError, KeyError, TypeError) as error:
+            # No proof of a wrong server; what else is wrong with it will show.
+            logger.warning("cannot tell which account of the engine this is: %r", error)
+            return
+        if account != expected:
+            where = ", ".join(self._targets.urls)
+            raise StartupError(
+                f"the engine at {where} does not have this broker's accounts (its account is "
+                f"{account}, not {expected}): put the text that `memphis engine-config` printed into "
+                "that server's configuration, or leave --engine-secrets out"
+            )
 
     async def _wait_for_jetstream(self, client: Client) -> None:
         jetstream = client.jetstream(timeout=_CONNECT_SECONDS)
@@ -181,7 +215,7 @@ class EngineConnections:
                 return
 
     async def _on_error(self, error: Exception) -> None:
-        self._last_error = str(error) or type(error).__name__
+        self._last_error = _in_words(error)
         logger.debug("engine connection: %s", self._last_error)
 
     async def _on_closed(self) -> None:
@@ -206,6 +240,13 @@ class EngineConnections:
                 logger.info("the %s connection to the engine is up again", role)
 
         return on_reconnected
+
+
+def _in_words(error: Exception) -> str:
+    """What went wrong, for people: an error of the system without its number and address."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__
 
 
 async def _meta_cluster_size(system: Client) -> int:

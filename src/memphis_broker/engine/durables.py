@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nats.js import api
 from nats.js.errors import APIError, NotFoundError
@@ -14,6 +15,11 @@ from memphis_broker.engine.failures import engine_failures
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+
+PULLS_WAITING_MAX: Final = 8192
+"""Pulls that wait at one durable, of all members together. The engine's own default, 512, would
+turn members of a large group away, each time they ask."""
+_REQUEST_DEADLINE_S: Final = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +70,7 @@ def engine_config(spec: DurableSpec) -> api.ConsumerConfig:
         replay_policy=api.ReplayPolicy.INSTANT,
         # The engine's own default, 1000, would stall a group of many members.
         max_ack_pending=-1,
+        max_waiting=PULLS_WAITING_MAX,
         metadata=dict(spec.metadata) or None,
     )
 
@@ -84,6 +91,7 @@ class Durables:
     """The durables of the streams of one account. Safe for many tasks at once."""
 
     def __init__(self, client: Client) -> None:
+        self._client = client
         self._js = client.jetstream()
 
     async def state(self, stream: str, name: str) -> DurableState | None:
@@ -95,7 +103,7 @@ class Durables:
         """Make the durable unless there is one of this name, which keeps everything it has.
 
         Returns:
-            Whether this call may have made it.
+            False if there is one that is not exactly as asked for.
 
         Raises:
             Refusal: ``STATION_CHANGING`` if the stream has just gone, or the engine's refusal.
@@ -103,25 +111,43 @@ class Durables:
         doing = f"creating the consumer {spec.name} of the stream {stream}"
         with engine_failures(doing):
             try:
-                await self._js.add_consumer(stream, engine_config(spec))
+                await self._create(stream, spec)
             except NotFoundError as error:
                 raise Refusal(
                     ErrorCode.STATION_CHANGING, f"{doing} failed: the stream is gone; try again"
                 ) from error
             except APIError:
-                # Somebody made it a moment ago with another start: theirs stands.
+                # Somebody made it a moment ago in another way: theirs stands.
                 if await self._info(stream, spec.name) is None:
                     raise
                 return False
         return True
 
-    async def set_limits(self, stream: str, spec: DurableSpec) -> None:
-        """Set ack wait and delivery limit anew; the position and all else stay."""
+    async def _create(self, stream: str, spec: DurableSpec) -> None:
+        # By hand: the client library's own call would change a durable that is there already.
+        body = {
+            "stream_name": stream,
+            "config": engine_config(spec).as_dict(),
+            "action": "create",
+        }
+        reply = await self._client.request(
+            f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{spec.name}",
+            json.dumps(body).encode(),
+            timeout=_REQUEST_DEADLINE_S,
+        )
+        answer = json.loads(reply.data)
+        if "error" in answer:
+            APIError.from_error(answer["error"])
+
+    async def change(self, stream: str, spec: DurableSpec) -> None:
+        """Set ack wait, delivery limit and metadata anew; the position and all else stay."""
         info = await self._info(stream, spec.name)
         if info is None:
             return
         config = info.config.evolve(
-            ack_wait=spec.ack_wait_ms / 1000, max_deliver=spec.deliveries_max
+            ack_wait=spec.ack_wait_ms / 1000,
+            max_deliver=spec.deliveries_max,
+            metadata={**(info.config.metadata or {}), **spec.metadata},
         )
         with engine_failures(f"changing the consumer {spec.name} of the stream {stream}"):
             await self._js.add_consumer(stream, config)

@@ -30,8 +30,9 @@ class Permissions:
 
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
-    responses_max: int = 1
-    """Replies that may be sent to a request that was received."""
+    responses_max: int = 1024
+    """Replies that may be sent to a request that was received. Every member of a group answers the
+    broker's question who is left in it, and any number of members may share one connection."""
     response_time_max_seconds: int = 5
 
 

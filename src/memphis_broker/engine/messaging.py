@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 import nats.errors
 
@@ -10,6 +11,9 @@ from memphis_broker.engine.failures import engine_failures
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+
+_STATUS: Final = "Status"
+_NO_RESPONDERS: Final = "503"
 
 
 class ClientMessaging:
@@ -44,3 +48,35 @@ class ClientMessaging:
             except nats.errors.TimeoutError:
                 return True
         return True
+
+    async def count_answers(self, subject: str, deadline_s: float, enough: int) -> int | None:
+        """How many answers a question on ``subject`` gets.
+
+        Args:
+            subject: Where to ask.
+            deadline_s: How long to wait for ``enough`` answers.
+            enough: After so many nobody waits for more.
+
+        Returns:
+            None if the engine says that nobody listens; 0 if somebody does and is silent.
+
+        Raises:
+            Refusal: ``ENGINE_UNAVAILABLE`` where the connection is closed.
+        """
+        with engine_failures(f"asking clients on {subject}"):
+            inbox = self._client.new_inbox()
+            answers = await self._client.subscribe(inbox)
+            count = 0
+            try:
+                await self._client.publish(subject, b"", reply=inbox)
+                async with asyncio.timeout(deadline_s):
+                    while count < enough:
+                        answer = await answers.next_msg(timeout=None)
+                        if (answer.headers or {}).get(_STATUS) == _NO_RESPONDERS:
+                            return None
+                        count += 1
+            except TimeoutError:
+                return count
+            finally:
+                await answers.unsubscribe()
+        return count

@@ -1,19 +1,28 @@
 """What a consumer group is in the engine, and where a new one begins to read. Pure.
 
+What a group is beyond its positions is written on the durable of the first partition: by whom it was
+made, and whether more than one member ever joined it.
+
 Here "pure" includes :func:`starts_of_newest`, which asks its questions through a function it gets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from memphis.wire import subjects
 from memphis.wire.errors import ErrorCode, Refusal
 from memphis.wire.models import GroupJoin
 from memphis.wire.names import GroupName, StationName
-from memphis_broker.engine.durables import DurableSpec
+from memphis_broker.engine.durables import DurableSpec, DurableState
 from memphis_broker.stations.model import GROUP_NAME
+
+_MADE_BY: Final = "memphis.group.made_by"
+"""Different for every join, so that of two that make the group at once the second is told."""
+_SHARED: Final = "memphis.group.shared"
+"""There from the second join on. It is never taken back, so nothing is lost if several write it."""
+_YES: Final = "yes"
 
 SequencesAt = Callable[[Mapping[int, "Bounds"], int], Awaitable[Mapping[int, int]]]
 """For each partition asked about, the first sequence stored at or after a time."""
@@ -24,6 +33,48 @@ class Bounds(NamedTuple):
 
     first: int
     last: int
+
+
+class Limits(NamedTuple):
+    """What all members of a group have in common."""
+
+    ack_wait_ms: int
+    deliveries_max: int
+
+
+def limits_asked(request: GroupJoin) -> Limits:
+    """The limits that a request asks for."""
+    return Limits(request.max_ack_time_ms, request.max_msg_deliveries)
+
+
+def limits_of(durable: DurableState) -> Limits:
+    """The limits that the group has in one partition."""
+    return Limits(durable.ack_wait_ms, durable.deliveries_max)
+
+
+def is_shared(durable: DurableState | None) -> bool:
+    """Whether others than the one who made the group may be members.
+
+    Args:
+        durable: The group's durable in the first partition; without it there is no telling.
+    """
+    return durable is None or _MADE_BY not in durable.metadata or _SHARED in durable.metadata
+
+
+def is_as_asked(durable: DurableState, spec: DurableSpec) -> bool:
+    """Whether nothing of ``spec`` has to be changed on the durable; positions never are."""
+    same_limits = limits_of(durable) == Limits(spec.ack_wait_ms, spec.deliveries_max)
+    return same_limits and spec.metadata.items() <= durable.metadata.items()
+
+
+def marks_of_new(join_id: str) -> Mapping[str, str]:
+    """What is written on the first partition of a group that this join makes."""
+    return {_MADE_BY: join_id}
+
+
+def marks_of_joined() -> Mapping[str, str]:
+    """What is written on the first partition of a group that was there already."""
+    return {_SHARED: _YES}
 
 
 def check_start(request: GroupJoin) -> None:
@@ -39,8 +90,9 @@ def durable(
     station: StationName,
     partition: int,
     group: GroupName,
-    request: GroupJoin,
+    limits: Limits,
     start_sequence: int | None,
+    marks: Mapping[str, str],
 ) -> DurableSpec:
     """A group's durable in one partition: it reads new messages, and what is given back to it."""
     return DurableSpec(
@@ -49,10 +101,10 @@ def durable(
             subjects.final_subject(station, partition),
             subjects.redrive_subject(station, partition, group),
         ),
-        ack_wait_ms=request.max_ack_time_ms,
-        deliveries_max=request.max_msg_deliveries,
+        ack_wait_ms=limits.ack_wait_ms,
+        deliveries_max=limits.deliveries_max,
         start_sequence=start_sequence,
-        metadata={GROUP_NAME: str(group)},
+        metadata={GROUP_NAME: str(group), **marks},
     )
 
 

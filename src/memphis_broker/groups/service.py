@@ -6,23 +6,33 @@ by the next member that joins; what exists keeps its position.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
+import uuid
 from collections.abc import Mapping
 from typing import Final
+from weakref import WeakValueDictionary
 
 from memphis.wire import subjects
 from memphis.wire.errors import ErrorCode, Refusal
 from memphis.wire.models import GroupJoin, GroupJoined, GroupLeave, GroupLeft
 from memphis.wire.names import GroupName, StationName
 from memphis_broker.engine.concurrency import for_each
-from memphis_broker.engine.durables import Durables
+from memphis_broker.engine.durables import Durables, DurableState
 from memphis_broker.engine.messaging import ClientMessaging
 from memphis_broker.engine.streams import Streams
 from memphis_broker.groups import model
-from memphis_broker.groups.model import Bounds
+from memphis_broker.groups.model import Bounds, Limits
 from memphis_broker.stations.model import StationRecord
 from memphis_broker.stations.service import StationService
 
+logger = logging.getLogger(__name__)
+
+GRACE_S: Final = 3.0
+"""How long nobody may listen before a shared group ends: twice what an SDK's reconnect takes, which
+waits up to 1.5 s between attempts unless it was told otherwise."""
+_ASK_AGAIN_S: Final = 0.25
 _MEMBERS_DEADLINE_S: Final = 1.0
 _MARGIN_NS: Final = 60 * 1_000_000_000
 """How far the engine's clock may be from ours before the search for a start becomes inexact."""
@@ -42,12 +52,14 @@ class GroupService:
         self._streams = streams
         self._durables = durables
         self._messaging = messaging
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def join(self, request: GroupJoin) -> GroupJoined:
         """Make sure that a group exists on every partition of a station, which is made if missing.
 
-        A group that exists keeps its position; its ack time and delivery limit are set anew. Where
-        it begins is looked at only on partitions that it does not have yet.
+        A group that exists keeps its position. It keeps its ack time and delivery limit, too, while
+        another member of it lives; the reply says which hold. Where it begins is looked at only on
+        partitions that it does not have yet.
 
         Raises:
             InvalidNameError: A name breaks the grammar.
@@ -58,25 +70,14 @@ class GroupService:
         name = StationName.parse(request.station)
         model.check_start(request)
         station, _ = await self._stations.open(name)
-        known = await self._known(station, group)
-        missing = [partition for partition in station.partitions if partition not in known]
-        starts = await self._starts(station, request) if missing else {}
-
-        async def make(partition: int) -> None:
-            stream_name = subjects.stream_name(name, partition)
-            spec = model.durable(name, partition, group, request, starts.get(partition))
-            if partition not in known:
-                await self._durables.create(stream_name, spec)
-            elif known[partition] != (spec.ack_wait_ms, spec.deliveries_max):
-                await self._durables.set_limits(stream_name, spec)
-
-        await for_each(station.partitions, make)
-        return GroupJoined(station=station.describe(), created=not known)
+        async with self._lock(station, group):
+            return await self._join(station, group, request)
 
     async def leave(self, request: GroupLeave) -> GroupLeft:
         """A member has gone: end the group, with its position, if no live member is left.
 
-        A group that is not there is left already.
+        A group that more than one member ever joined ends only after nobody listened for a while,
+        :data:`GRACE_S`: others may be about to come back. A group that is not there is left already.
 
         Raises:
             InvalidNameError: A name breaks the grammar.
@@ -84,35 +85,138 @@ class GroupService:
         """
         group = GroupName.parse(request.group)
         station = await self._stations.ready(StationName.parse(request.station))
-        members = subjects.members_subject(station.station, group)
-        if await self._messaging.anyone_listens(members, _MEMBERS_DEADLINE_S):
+        known = await self._known(station, group)
+        if not known:
             return GroupLeft(removed=False)
+        shared = model.is_shared(known.get(station.partitions[0]))
+        if shared and not await self._stays_silent(station, group):
+            return GroupLeft(removed=False)
+        # A member listens before it joins. So who joins before this lock answers now, and who joins
+        # after it makes a new group.
+        async with self._lock(station, group):
+            if await self._anyone_listens(station, group):
+                return GroupLeft(removed=False)
 
-        async def end(stream_name: str) -> bool:
-            return await self._durables.delete(stream_name, group.internal)
+            async def end(stream_name: str) -> bool:
+                return await self._durables.delete(stream_name, group.internal)
 
-        return GroupLeft(removed=any(await for_each(station.stream_names, end)))
+            return GroupLeft(removed=any(await for_each(station.stream_names, end)))
 
     async def check_exists(self, station: StationRecord, partition: int, group: GroupName) -> None:
         """Raise ``GROUP_NOT_FOUND`` unless the station has this group."""
-        stream_name = subjects.stream_name(station.station, partition)
-        if await self._durables.state(stream_name, group.internal) is None:
+        if await self._state(station, partition, group) is None:
             raise Refusal(
                 ErrorCode.GROUP_NOT_FOUND,
                 f"the station {station.name} has no consumer group {group}",
             )
 
-    async def _known(self, station: StationRecord, group: GroupName) -> dict[int, tuple[int, int]]:
-        """The partitions on which the group exists, with its ack time and delivery limit there."""
+    def _lock(self, station: StationRecord, group: GroupName) -> asyncio.Lock:
+        """Of this broker's requests, only one at a time makes or ends a group."""
+        return self._locks.setdefault((station.id, group), asyncio.Lock())
 
-        async def look(partition: int) -> tuple[int, tuple[int, int]] | None:
+    async def _join(
+        self, station: StationRecord, group: GroupName, request: GroupJoin
+    ) -> GroupJoined:
+        made = True
+        while True:
+            known = await self._known(station, group)
+            limits = await self._limits(station, group, known, request)
+            if await self._make(station, group, known, limits, request):
+                return GroupJoined(
+                    station=station.describe(),
+                    created=made and not known,
+                    max_ack_time_ms=limits.ack_wait_ms,
+                    max_msg_deliveries=limits.deliveries_max,
+                )
+            # Another broker made the group a moment ago, in another way: this one joins it.
+            made = False
+
+    async def _make(
+        self,
+        station: StationRecord,
+        group: GroupName,
+        known: Mapping[int, DurableState],
+        limits: Limits,
+        request: GroupJoin,
+    ) -> bool:
+        """Make or change whatever is not as it shall be. Returns False if somebody else did."""
+        missing = [partition for partition in station.partitions if partition not in known]
+        starts = await self._starts(station, request) if missing else {}
+        marks = model.marks_of_joined() if known else model.marks_of_new(uuid.uuid4().hex)
+
+        async def make(partition: int) -> bool:
+            first = partition == station.partitions[0]
             stream_name = subjects.stream_name(station.station, partition)
-            state = await self._durables.state(stream_name, group.internal)
-            if state is None:
-                return None
-            return partition, (state.ack_wait_ms, state.deliveries_max)
+            spec = model.durable(
+                station.station,
+                partition,
+                group,
+                limits,
+                starts.get(partition),
+                marks if first else {},
+            )
+            if partition not in known:
+                return await self._durables.create(stream_name, spec)
+            if not model.is_as_asked(known[partition], spec):
+                await self._durables.change(stream_name, spec)
+            return True
 
-        return dict(filter(None, await for_each(station.partitions, look)))
+        return all(await for_each(station.partitions, make))
+
+    async def _limits(
+        self,
+        station: StationRecord,
+        group: GroupName,
+        known: Mapping[int, DurableState],
+        request: GroupJoin,
+    ) -> Limits:
+        """The limits that hold once this member has joined."""
+        asked = model.limits_asked(request)
+        held = [model.limits_of(known[partition]) for partition in sorted(known)]
+        if all(limits == asked for limits in held):
+            return asked
+        own = 1 if request.listening else 0
+        answers = await self._messaging.count_answers(
+            subjects.members_subject(station.station, group), _MEMBERS_DEADLINE_S, own + 1
+        )
+        # Without an answer of its own, whoever joins would be taken for nobody: then one is silent.
+        if answers is None or (own and answers == own):
+            return asked
+        logger.info(
+            "the group %s of station %s has other members and keeps its limits: "
+            "an ack time of %d ms and %d deliveries",
+            group, station.name, *held[0],
+        )  # fmt: skip
+        return held[0]
+
+    async def _anyone_listens(self, station: StationRecord, group: GroupName) -> bool:
+        members = subjects.members_subject(station.station, group)
+        return await self._messaging.anyone_listens(members, _MEMBERS_DEADLINE_S)
+
+    async def _stays_silent(self, station: StationRecord, group: GroupName) -> bool:
+        """Ask again and again whether anyone listens, until somebody does or the grace is over."""
+        end = time.monotonic() + GRACE_S
+        while not await self._anyone_listens(station, group):
+            rest_s = end - time.monotonic()
+            if rest_s <= 0:
+                return True
+            await asyncio.sleep(min(_ASK_AGAIN_S, rest_s))
+        return False
+
+    async def _state(
+        self, station: StationRecord, partition: int, group: GroupName
+    ) -> DurableState | None:
+        stream_name = subjects.stream_name(station.station, partition)
+        return await self._durables.state(stream_name, group.internal)
+
+    async def _known(self, station: StationRecord, group: GroupName) -> dict[int, DurableState]:
+        """The partitions on which the group exists, and how it is there."""
+        states = await for_each(station.partitions, lambda p: self._state(station, p, group))
+        return {
+            partition: state
+            for partition, state in zip(station.partitions, states, strict=True)
+            if state is not None
+        }
 
     async def _starts(self, station: StationRecord, request: GroupJoin) -> Mapping[int, int]:
         """Where to begin on each partition; one that is not in the answer begins behind the end."""

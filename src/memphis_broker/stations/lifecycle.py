@@ -101,20 +101,43 @@ class Lifecycle:
                     continue
                 return claim.record, True
 
-    async def remove(self, name: StationName) -> bool:
-        """Delete the station and all it holds. Returns False if there is none."""
+    async def remove(self, name: StationName, life: str = "") -> bool:
+        """Delete one life of the station and all it holds.
+
+        Args:
+            name: Its name.
+            life: Its id; empty for the life that is there now.
+
+        Returns:
+            False if there is no station, or it has another life. A later life than the one that was
+            there at the beginning is never touched, however slow this broker is.
+        """
+        began = False
         async with self._lock(name):
             while True:
                 found = await self._settled(name)
-                if found.station is None:
-                    return False
+                if found.station is None or found.station.id != (life or found.station.id):
+                    return began
+                life = found.station.id
                 station = found.station.model_copy(update={"state": StationState.DELETING})
                 try:
                     claim = await self._claim(found.stored, station)
+                    began = True
                     await self._finish_deleting(claim)
                 except ClaimLostError:
                     continue
                 return True
+
+    async def ensure_streams(self, station: StationRecord) -> None:
+        """Make anew the streams that a station in memory has lost with the engine that held them.
+
+        A stream on disk that is missing was taken away by somebody; making it anew would hide that.
+        """
+        if station.options.storage_type is not Storage.MEMORY:
+            return
+        states = await for_each(station.stream_names, self._streams.state)
+        if any(state is None for state in states):
+            await self._make_anew(station.station)
 
     async def recover(self) -> None:
         """Finish or undo whatever a broker that is gone has left half-done.

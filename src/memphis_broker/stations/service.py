@@ -77,7 +77,9 @@ class StationService:
         options = model.check_options(name, wanted or StationOptions())
         station = (await self._lifecycle.find(name)).station
         created = False
-        if station is None:
+        if station is not None:
+            await self._lifecycle.ensure_streams(station)
+        else:
             if options.schema_name:
                 await self._schemas.check_exists(SchemaName.parse(options.schema_name))
             if options.dls_station:
@@ -89,7 +91,9 @@ class StationService:
 
     async def get(self, request: StationGet) -> StationDescription:
         """Describe a station."""
-        return (await self.ready(StationName.parse(request.name))).describe()
+        station = await self.ready(StationName.parse(request.name))
+        await self._lifecycle.ensure_streams(station)
+        return station.describe()
 
     async def ready(self, name: StationName) -> StationRecord:
         """The station, which is ready.
@@ -105,6 +109,7 @@ class StationService:
     async def info(self, request: StationInfoGet) -> StationInfo:
         """What a station holds, and how far its groups are; counted one partition at a time."""
         station = await self.ready(StationName.parse(request.name))
+        await self._lifecycle.ensure_streams(station)
         groups: list[DurableState] = []
 
         async def look(partition: int) -> PartitionInfo:
@@ -152,10 +157,11 @@ class StationService:
     async def remove(self, request: StationRemove) -> Done:
         """Delete a station, its messages and its groups, and tell its clients.
 
-        Stations that name it as their dls_station no longer do.
+        Stations that name it as their dls_station no longer do. With an id in the request, another
+        life of the station than that one is left alone and counts as not there.
         """
         name = StationName.parse(request.name)
-        if not await self._lifecycle.remove(name):
+        if not await self._lifecycle.remove(name, request.id):
             raise model.not_found(name)
         return Done()
 

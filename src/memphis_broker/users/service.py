@@ -1,12 +1,14 @@
 """Decides logins: one rule for passwords, one for the shared token.
 
 In the flow: engine > auth callout > here > signed permissions. Pure; secrets come in by
-constructor. Invariant: secrets are compared in constant time and appear in no text.
+constructor. Invariants: secrets are compared in constant time and appear in no text; a name that
+was only claimed, as with the shared token, opens nothing that another connection of that name has.
 """
 
 from __future__ import annotations
 
 import hmac
+import uuid
 from typing import Protocol
 
 from memphis.wire.names import InvalidNameError, UserName
@@ -57,22 +59,46 @@ class LoginService:
         """
         if attempt.token and attempt.password:
             raise LoginRefusedError("both a password and a connection token were given")
-        user = self._by_token(attempt) if attempt.token else self._by_password(attempt)
-        return Login(user=user, permissions=native_permissions(user))
+        return self._by_token(attempt) if attempt.token else self._by_password(attempt)
 
-    def _by_password(self, attempt: LoginAttempt) -> UserName:
+    def _by_password(self, attempt: LoginAttempt) -> Login:
         # The original's SDKs send "<user>$<account id>"; a user name itself has no dollar.
         user = _parse_user(attempt.user.partition(_ACCOUNT_SEPARATOR)[0])
         if not self._directory.password_matches(user, attempt.password):
             raise LoginRefusedError(f"unknown user {user} or wrong password")
-        return user
+        connection_id, named = _parse_connection_name(attempt.connection_name)
+        # A client that is not ours names no connection, and may have any inbox of this user.
+        own_inbox = connection_id if named.lower() == user else None
+        return Login(user=user, permissions=native_permissions(user, own_inbox))
 
-    def _by_token(self, attempt: LoginAttempt) -> UserName:
+    def _by_token(self, attempt: LoginAttempt) -> Login:
         if self._connection_token is None:
             raise LoginRefusedError("a connection token was given, and this broker has none set")
         if not _same_secret(attempt.token, self._connection_token):
             raise LoginRefusedError("wrong connection token")
-        return _parse_user(attempt.connection_name.partition(_CONNECTION_SEPARATOR)[2])
+        connection_id, named = _parse_connection_name(attempt.connection_name)
+        user = _parse_user(named)
+        if user == ROOT:
+            raise LoginRefusedError("root cannot log in by connection token")
+        # The user is whoever the client says it is: nothing but a random id keeps two apart.
+        if connection_id is None:
+            raise LoginRefusedError(
+                "a login by connection token names its connection '<uuid>::<user>'"
+            )
+        return Login(user=user, permissions=native_permissions(user, connection_id))
+
+
+def _parse_connection_name(name: str) -> tuple[str | None, str]:
+    """The id and the user in ``<id>::<user>``; the id is None unless it is a uuid as SDKs write it.
+
+    The id becomes a part of a subject, so no other spelling of a uuid is accepted.
+    """
+    connection_id, _, user = name.partition(_CONNECTION_SEPARATOR)
+    try:
+        well_formed = str(uuid.UUID(connection_id)) == connection_id
+    except ValueError:
+        well_formed = False
+    return connection_id if well_formed else None, user
 
 
 def _parse_user(text: str) -> UserName:

@@ -91,6 +91,7 @@ def wrong_bodies(request_type: type[Request]) -> list[bytes]:
             json.dumps({**good, name: value}).encode()
             for value in STRANGE_VALUES
             if not isinstance(value, str) and value not in ({}, -1)
+            if not (field.annotation is bool and isinstance(value, bool))
         )
         bodies.append(json.dumps({**good, name: SECRET * 40_000}).encode())
     return bodies

@@ -138,6 +138,31 @@ async def test_a_claim_that_was_taken_over_is_lost(engine: Engine, monkeypatch: 
         assert (await store.read(key)).value is None
 
 
+async def test_a_slow_removal_leaves_a_later_life_alone(
+    engine: Engine, client: Client, monkeypatch: pytest.MonkeyPatch
+):
+    """A broker that lost its claim on one life does not go on with the next one."""
+    async with engine.app(alone=False), engine.connections() as connections:
+        ask = Asker(client)
+        old = await ask.ok(StationCreate(name=NAME))
+        take = Claim.take
+
+        async def too_late(records: RecordStore, *rest: Any) -> Claim:
+            # Meanwhile others have removed the station and created it again.
+            monkeypatch.setattr(Claim, "take", take)
+            store = RecordStore(connections.control, "memphis_stations", 1)
+            key = model.key_of(NAME)
+            record = await store.read(key)
+            later = half_made(StationState.READY).model_copy(update={"id": "life-two"})
+            await store.write(key, later.model_dump_json().encode(), record.revision)
+            return await take(records, *rest)
+
+        monkeypatch.setattr(Claim, "take", too_late)
+        assert await ask.refused(StationRemove(name=NAME)) == ErrorCode.STATION_NOT_FOUND
+        assert old["station"]["id"] != "life-two"
+        assert (await ask.ok(StationGet(name=NAME)))["id"] == "life-two"
+
+
 async def test_the_same_station_created_by_many_brokers_at_once_is_one(
     engine: Engine, client: Client, stream_names: StreamNames
 ):

@@ -13,6 +13,7 @@ from memphis.types import Retention, Storage
 from memphis.wire.errors import ErrorCode
 from memphis.wire.models import (
     GroupJoin,
+    Request,
     SchemaAttach,
     SchemaCreate,
     SchemaDetach,
@@ -232,6 +233,49 @@ async def test_remove_tells_clients_and_leaves_nothing(
     new = await ask.ok(StationCreate(name="s.x"))
     assert new["created"] is True
     assert new["station"]["id"] != old["station"]["id"]
+
+
+async def test_remove_of_one_life_never_touches_another(ask: Asker, stream_names: StreamNames):
+    """A removal that comes again, late, finds its life gone and leaves the next one alone."""
+    old = await ask.ok(StationCreate(name="s"))
+    removal = StationRemove(name="s", id=old["station"]["id"])
+    await ask.ok(removal)
+    assert await ask.refused(removal) == ErrorCode.STATION_NOT_FOUND
+    new = await ask.ok(StationCreate(name="s"))
+    assert await ask.refused(removal) == ErrorCode.STATION_NOT_FOUND
+    assert (await ask.ok(StationGet(name="s")))["id"] == new["station"]["id"]
+    assert await stream_names() == ["s$1"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        StationCreate(name="s"),
+        StationGet(name="s"),
+        StationInfoGet(name="s"),
+        GroupJoin(station="s", group="g"),
+    ],
+    ids=lambda request: f"{request.noun}.{request.verb}",
+)
+async def test_a_station_in_memory_gets_its_streams_back_when_it_is_used(
+    ask: Asker, client: Client, stream_names: StreamNames, request_: Request
+):
+    """The engine came back without what it had in memory, and the broker stayed."""
+    options = StationOptions(partitions_number=3, storage_type=Storage.MEMORY)
+    made = await ask.ok(StationCreate(name="s", options=options))
+    for stream in ("s$1", "s$3"):
+        await client.jetstream().delete_stream(stream)
+    await ask.ok(request_)
+    assert await stream_names() == ["s$1", "s$2", "s$3"]
+    assert (await ask.ok(StationGet(name="s"))) == made["station"]
+
+
+async def test_a_missing_stream_on_disk_is_not_hidden(ask: Asker, client: Client):
+    """What somebody took away is not silently replaced by an empty stream."""
+    await ask.ok(StationCreate(name="s"))
+    await client.jetstream().delete_stream("s$1")
+    assert await ask.refused(StationInfoGet(name="s")) == ErrorCode.STATION_NOT_FOUND
+    assert (await ask(StationGet(name="s"))).ok is not None
 
 
 async def test_remove_is_forgotten_by_stations_that_name_it_as_dls_station(ask: Asker):

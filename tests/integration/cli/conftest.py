@@ -35,21 +35,26 @@ def environment(port: int, **more: str) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def memphis(broker: BrokerProcess) -> CommandLine:
-    """Runs ``memphis ARGUMENTS`` against the shared broker, with ``stdin`` as its input."""
+def command_line(port: int) -> CommandLine:
+    """Runs ``memphis ARGUMENTS`` against the broker on a port, with ``stdin`` as its input."""
 
     def run(*arguments: str, stdin: bytes = b"", **variables: str) -> Result:
         return subprocess.run(
             command(*arguments),
             input=stdin,
             capture_output=True,
-            env=environment(broker.port, **variables),
+            env=environment(port, **variables),
             timeout=DEADLINE_S,
             check=False,
         )
 
     return run
+
+
+@pytest.fixture
+def memphis(broker: BrokerProcess) -> CommandLine:
+    """Runs commands against the shared broker."""
+    return command_line(broker.port)
 
 
 @pytest.fixture

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,7 @@ def test_a_station_that_is_not_there(memphis: CommandLine, arguments: list[str])
     [
         (["station", "create", "not a name"], "station name"),
         (["station", "create", "x", "--partitions", "0"], "partitions"),
+        (["station", "create", "x", "-v", "0"], "retention-value"),
         (["station", "create", "x", "--retention-type", "weight"], "retention-type"),
         (["station", "create", "x", "--replicas", "many"], "replicas"),
         (["station", "create"], "STATION"),
@@ -71,7 +75,8 @@ def test_a_station_that_is_not_there(memphis: CommandLine, arguments: list[str])
         (["produce", "x", "message", "--key", "k", "--partition", "1"], "not both"),
         (["consume", "x"], "--group"),
         (["consume", "x", "--group", "g", "--count", "0"], "count"),
-        (["station", "ls", "--port", "http"], "port"),
+        (["station", "ls", "--port", "http"], "'http' is no port"),
+        (["station", "ls", "--port", "65536"], "'65536' is no port"),
         (["no-such-command"], "no-such-command"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -88,7 +93,9 @@ def test_a_message_that_is_too_large(memphis: CommandLine, station: str, tmp_pat
     result = memphis("produce", station, "--file", str(file))
     assert result.returncode == 1
     assert b"2 messages stored" in result.stderr
-    assert b"not stored: 1 message; message 2:" in result.stderr
+    assert b"not stored: 1 message, number 2; the first: message 2:" in result.stderr
+    assert b"with its headers" in result.stderr
+    assert b"--max-message-size" in result.stderr
     assert b"Traceback" not in result.stderr
 
 
@@ -102,6 +109,65 @@ def test_a_message_that_is_too_large(memphis: CommandLine, station: str, tmp_pat
 )  # fmt: skip
 def test_help(memphis: CommandLine, arguments: list[str]) -> None:
     """Every command explains itself."""
-    result = memphis(*arguments, "--help")
+    for option in ("--help", "-h"):
+        result = memphis(*arguments, option)
+        assert result.returncode == 0
+        assert b"Usage: memphis" in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["station"]], ids=" ".join)
+def test_a_group_of_commands_without_one(memphis: CommandLine, arguments: list[str]) -> None:
+    """The help is shown as it is laid out, but the command has not been used rightly."""
+    result = memphis(*arguments)
+    assert result.returncode == 2
+    assert result.stdout == memphis(*arguments, "--help").stdout
+    assert result.stderr == b""
+
+
+def test_the_version(memphis: CommandLine) -> None:
+    """One line for people and bug reports."""
+    result = memphis("--version")
     assert result.returncode == 0
-    assert b"Usage: memphis" in result.stdout
+    assert re.fullmatch(rb"memphis \d+\.\S+\n", result.stdout)
+
+
+@pytest.mark.parametrize("missing", ["typer", "platformdirs"])
+def test_without_the_extra(missing: str) -> None:
+    """The SDK alone has the script too; it says what to install."""
+    # None in sys.modules is how Python itself marks what cannot be imported.
+    program = (
+        f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['memphis', 'serve']; "
+        "from memphis_broker.cli.main import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=60, check=False
+    )
+    check_complaint(result, 1, "'memphis-py[broker]'")
+
+
+def test_another_missing_module_is_a_fault(tmp_path: Path) -> None:
+    """Only what the extra brings is explained by it; the rest keeps its traceback."""
+    program = (
+        "import sys; sys.modules['memphis_broker.cli.commands'] = None; "
+        "from memphis_broker.cli.main import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=60, check=False, cwd=tmp_path
+    )
+    assert result.returncode == 1
+    assert b"ModuleNotFoundError" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "near"), [("max-disk = '1GB'", "max_disk"), ("portt = 1", "port")]
+)
+def test_a_misspelt_setting(memphis: CommandLine, tmp_path: Path, text: str, near: str) -> None:
+    """The complaint about a config file offers the setting that was probably meant."""
+    file = tmp_path / "memphis.toml"
+    file.write_text(text)
+    check_complaint(memphis("serve", "--config", str(file)), 2, f"; {near} is one")
+
+
+def test_a_port_in_the_environment(memphis: CommandLine) -> None:
+    """The variable is named, in words of people."""
+    check_complaint(memphis("serve", MEMPHIS_PORT="abc"), 2, "MEMPHIS_PORT", "a whole number")

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from memphis_broker.cli.produce import ranges
 from memphis_broker.testing import BrokerProcess
-from tests.integration.cli.conftest import DEADLINE_S, CommandLine, command, environment
+from tests.integration.cli.conftest import (
+    DEADLINE_S,
+    CommandLine,
+    command,
+    command_line,
+    environment,
+)
 from tests.waiting import eventually_sync
 
 
@@ -126,21 +137,70 @@ def test_follow_waits_for_more_until_interrupted(
     """A follower writes what comes later, and Ctrl-C ends it with status 130 and no traceback."""
     memphis("produce", station, "early")
     output, complaints = tmp_path / "out", tmp_path / "err"
-    with output.open("wb") as out, complaints.open("wb") as err:
-        follower = subprocess.Popen(
-            command("consume", station, "-g", "readers", "--follow"),
-            stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(broker.port),
-        )  # fmt: skip
-    try:
+    with following(station, broker.port, tmp_path) as follower:
         eventually_sync(lambda: output.read_bytes() == b"early\n", DEADLINE_S)
         memphis("produce", station, "late")
         eventually_sync(lambda: output.read_bytes() == b"early\nlate\n", DEADLINE_S)
         follower.send_signal(signal.SIGINT)
         assert follower.wait(DEADLINE_S) == 130
+    assert b"Traceback" not in complaints.read_bytes()
+
+
+@pytest.mark.parametrize("accident", ["kill_engine", "restart"])
+def test_follow_outlives_engine_and_broker(
+    fresh_broker: BrokerProcess, station: str, tmp_path: Path, accident: str
+) -> None:
+    """A follower waits while the engine is away, says so, and writes what came afterwards, once."""
+    memphis = command_line(fresh_broker.port)
+    memphis("produce", station, "early")
+    output, complaints = tmp_path / "out", tmp_path / "err"
+
+    def is_all_acknowledged() -> bool:
+        found = memphis("station", "info", station, "--json")
+        return found.returncode == 0 and json.loads(found.stdout)["groups"] == [
+            {"name": "readers", "pending": 0, "unacknowledged": 0, "redelivered": 0}
+        ]
+
+    with following(station, fresh_broker.port, tmp_path) as follower:
+        eventually_sync(lambda: output.read_bytes() == b"early\n", DEADLINE_S)
+        eventually_sync(is_all_acknowledged, DEADLINE_S)
+        getattr(fresh_broker, accident)()
+        eventually_sync(
+            lambda: memphis("produce", station, "late", "--msg-id", "late").returncode == 0,
+            DEADLINE_S,
+        )
+        eventually_sync(lambda: output.read_bytes() == b"early\nlate\n", DEADLINE_S)
+        assert follower.poll() is None
+        eventually_sync(is_all_acknowledged, DEADLINE_S)
+    assert b"is lost" in complaints.read_bytes()
+    assert b"Traceback" not in complaints.read_bytes()
+
+
+def test_follow_ends_with_its_station(
+    memphis: CommandLine, station: str, broker: BrokerProcess, tmp_path: Path
+) -> None:
+    """What is not there any more is not waited for."""
+    memphis("produce", station, "only")
+    with following(station, broker.port, tmp_path) as follower:
+        eventually_sync(lambda: (tmp_path / "out").read_bytes() == b"only\n", DEADLINE_S)
+        memphis("station", "rm", station, "--yes")
+        assert follower.wait(DEADLINE_S) == 1
+    assert b"Traceback" not in (tmp_path / "err").read_bytes()
+
+
+@contextlib.contextmanager
+def following(station: str, port: int, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A follower of a station, writing to the files ``out`` and ``err`` of a directory."""
+    with (directory / "out").open("wb") as out, (directory / "err").open("wb") as err:
+        follower = subprocess.Popen(
+            command("consume", station, "-g", "readers", "--follow"),
+            stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(port),
+        )  # fmt: skip
+    try:
+        yield follower
     finally:
         follower.kill()
         follower.wait()
-    assert b"Traceback" not in complaints.read_bytes()
 
 
 def test_a_reader_that_goes_away_loses_nothing(
@@ -170,6 +230,44 @@ def test_a_reader_that_goes_away_loses_nothing(
         return lines[-1] in seen
 
     eventually_sync(rest_has_come, DEADLINE_S)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [([], ""), ([7], "7"), ([2, 1], "1-2"), ([58, 60, 59, 3, 61, 1000], "3, 58-61, 1000")],
+)
+def test_numbers_are_written_in_short(numbers: list[int], text: str) -> None:
+    """Neighbours become a range, in whatever order they failed."""
+    assert ranges(numbers) == text
+
+
+def test_an_outage_names_every_message_that_failed(
+    fresh_broker: BrokerProcess, station: str
+) -> None:
+    """Whoever must send them again knows which; those before are counted as stored."""
+    memphis = command_line(fresh_broker.port)
+    memphis("station", "create", station)
+
+    def is_stored() -> bool:
+        found = memphis("station", "info", station, "--json")
+        return json.loads(found.stdout)["messages"] == 3
+
+    producer = subprocess.Popen(
+        command("produce", station),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=environment(fresh_broker.port),
+    )  # fmt: skip
+    with producer:
+        assert producer.stdin is not None
+        producer.stdin.write(b"1\n2\n3\n")
+        producer.stdin.flush()
+        eventually_sync(is_stored, DEADLINE_S)
+        fresh_broker.stop()
+        _, complaints = producer.communicate(b"4\n5\n6\n", DEADLINE_S)
+        assert producer.returncode == 1
+    assert b"3 messages stored" in complaints
+    assert b"3 messages, numbers 4-6; the first: message 4:" in complaints
+    assert b"Traceback" not in complaints
 
 
 def test_an_interrupted_producer_ends(

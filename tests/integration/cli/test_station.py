@@ -30,13 +30,34 @@ def test_all_options_reach_the_broker(memphis: CommandLine, station: str) -> Non
 
 
 def test_creating_twice_changes_nothing_and_says_so(memphis: CommandLine, station: str) -> None:
-    """The second create leaves the first station's options alone."""
+    """The second create leaves the first station's options alone and names those that differ."""
     memphis("station", "create", station, "--partitions", "2")
-    again = memphis("station", "create", station, "--partitions", "5")
-    assert again.returncode == 0
-    assert b"exists already" in again.stdout
+    same = memphis("station", "create", station, "--partitions", "2")
+    assert same.returncode == 0
+    assert b"exists already" in same.stdout
+    others = ("-p", "5", "-r", "bytes", "--no-poison-to-dls", "--storage-type", "memory")
+    again = memphis("station", "create", station, *others, "--dls-station", "x" * 2000)
+    assert again.returncode == 1
+    assert again.stdout == b""
+    text = again.stderr.decode()
+    for difference in (
+        "partitions is 2, not 5", "retention-type is age, not bytes", "poison-to-dls is on, not off",
+        "storage-type is disk, not memory", "dls-station is none, not xxx",
+    ):  # fmt: skip
+        assert difference in text
+    assert len(text.splitlines()) == 1
+    assert "retention-value" not in text
     found = json.loads(memphis("station", "info", station, "--json").stdout)
     assert len(found["partitions"]) == 2
+
+
+def test_creating_twice_with_what_the_broker_made_of_it(memphis: CommandLine, station: str) -> None:
+    """Options that take effect in another form do not count as different."""
+    for options in (["-v", "60"], ["--schema-name", "", "-v", "60"]):
+        assert memphis("station", "create", station, *options).returncode == 0
+    until_acknowledged = ("station", "create", f"{station}-acks", "-r", "acks")
+    assert memphis(*until_acknowledged).returncode == 0
+    assert memphis(*until_acknowledged, "-v", "77").returncode == 0
 
 
 def test_ls_lists_for_people_and_for_programs(memphis: CommandLine, station: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,35 @@ async def test_secrets_are_never_overwritten(tmp_path: Path) -> None:
     assert made.stdout == ""
     assert str(secrets) in made.stderr
     assert secrets.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "config", ["", "accounts { OTHERS { jetstream: enabled } }\n"], ids=["plain", "other accounts"]
+)
+def test_secrets_for_a_server_without_the_accounts(
+    start_engine: StartEngine, tmp_path: Path, config: str
+) -> None:
+    """A server that lets in whoever comes is not taken for one that protects anything."""
+    secrets = tmp_path / "secrets.toml"
+    run_memphis("engine-config", "--secrets-out", str(secrets))
+    port = start_engine("jetstream {}\n" + config)
+    url = f"nats://127.0.0.1:{port}"
+    result = run_memphis("serve", "--engine", url, "--engine-secrets", str(secrets))
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert url in result.stderr
+    assert "does not have this broker's accounts" in result.stderr
+
+
+def test_nothing_is_said_about_an_engine_that_was_not_reached() -> None:
+    """The warning about open engines is kept until there is one; the reason is in plain words."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"nats://127.0.0.1:{unused.getsockname()[1]}"
+        result = run_memphis("serve", "--engine", url)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert url in result.stderr
+    assert "connection refused" in result.stderr
+    assert "Errno" not in result.stderr

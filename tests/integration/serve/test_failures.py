@@ -64,6 +64,15 @@ def test_a_binary_that_is_no_engine_is_reported(tmp_path: Path) -> None:
     assert "I am no engine" in line
 
 
+def test_the_default_password_for_the_logins_of_a_cluster_is_refused(tmp_path: Path) -> None:
+    """It is refused before anything is connected to, and without the engine's own password."""
+    secrets = tmp_path / "secrets.toml"
+    engine = "nats://127.0.0.1:1,nats://user:hidden@192.0.2.1:4222"
+    line = one_line(2, "--engine", engine, "--engine-secrets", str(secrets))
+    assert "192.0.2.1 with the default root password" in line
+    assert "hidden" not in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -16,6 +16,7 @@ from tests.oracle import settled
 from tests.waiting import eventually
 
 TOKEN = "a shared token"
+ID = "0c8f5a3e-9f0b-4d52-8a55-5d4f1d0d7b11"
 VIOLATION = "Permissions Violation"
 
 
@@ -72,26 +73,52 @@ async def test_a_password_from_a_file_replaces_the_default(token_broker: BrokerP
 
 async def test_the_token_lets_any_user_name_in(token_broker: BrokerProcess) -> None:
     """The user of a login by token is named behind the connection id."""
-    for name in ("id::Some.One", "id::root"):
-        assert await can_log_in(token_broker.port, {"auth_token": TOKEN, "name": name})
+    assert await can_log_in(token_broker.port, {"auth_token": TOKEN, "name": f"{ID}::Some.One"})
 
 
-@pytest.mark.parametrize("name", ["", "someone", "id::", "id::not a name", "id::*"])
-async def test_a_token_needs_a_user_name(token_broker: BrokerProcess, name: str) -> None:
-    """A token without a valid user name is refused."""
+async def test_the_token_does_not_make_a_root(token_broker: BrokerProcess) -> None:
+    """Who has the token may call itself anything but the one user who has a password."""
+    for name in (f"{ID}::root", f"{ID}::ROOT"):
+        assert not await can_log_in(token_broker.port, {"auth_token": TOKEN, "name": name})
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["_INBOX.somebody.>", "_INBOX.somebody.*.x", "_INBOX.root.>", f"_INBOX.other.{ID}.>"],
+)
+async def test_users_of_the_token_cannot_read_each_other(
+    token_broker: BrokerProcess, subject: str
+) -> None:
+    """Under the same user name, too, each connection has an inbox of its own."""
+    login = {"auth_token": TOKEN, "name": f"{ID}::somebody"}
+    errors = await errors_of(token_broker.port, login, f"SUB {subject} 1")
+    assert [error.partition("'")[2].partition(" for")[0] for error in errors] == [VIOLATION]
+    own = f"SUB _INBOX.somebody.{ID}.> 1"
+    assert await errors_of(token_broker.port, login, own) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["", "someone", "id::someone", f"{ID}::", f"{ID}::not a name", f"{ID}::*"]
+)
+async def test_a_token_needs_a_connection_and_a_user_name(
+    token_broker: BrokerProcess, name: str
+) -> None:
+    """A token without the id of a connection and a valid user name is refused."""
     assert not await can_log_in(token_broker.port, {"auth_token": TOKEN, "name": name})
 
 
 async def test_a_wrong_token_is_refused(token_broker: BrokerProcess) -> None:
     """Only the configured token is accepted."""
-    assert not await can_log_in(token_broker.port, {"auth_token": TOKEN + "x", "name": "id::root"})
+    assert not await can_log_in(
+        token_broker.port, {"auth_token": TOKEN + "x", "name": f"{ID}::somebody"}
+    )
 
 
 async def test_secrets_are_in_no_log(token_broker: BrokerProcess) -> None:
     """Refused logins are logged with their reason, never with a password or token."""
     assert not await can_log_in(token_broker.port, {"user": "root", "pass": "wrong-secret"})
     assert not await can_log_in(
-        token_broker.port, {"auth_token": "wrong-token", "name": "id::root"}
+        token_broker.port, {"auth_token": "wrong-token", "name": f"{ID}::somebody"}
     )
     await eventually(lambda: "wrong connection token" in token_broker.log)
     logs = token_broker.log + token_broker.output
@@ -167,7 +194,11 @@ async def test_requests_carry_the_authenticated_user(token_broker: BrokerProcess
     """What crosses into the broker's account says who asks, whatever the request claims."""
     config = (token_broker.data_dir / "engine" / "nats-server.conf").read_text()
     password = config.partition('user: "$broker", password: "')[2].partition('"')[0]
-    login = {"token": TOKEN, "name": "id::some.one", "inbox_prefix": "_INBOX.some#one.x"}
+    login = {
+        "token": TOKEN,
+        "name": f"{ID}::some.one",
+        "inbox_prefix": f"_INBOX.some#one.{ID}",
+    }
     control = nats_client(token_broker.port, user="$broker", password=password)
     async with control as broker_side, nats_client(token_broker.port, **login) as client:
         seen = asyncio.get_running_loop().create_future()
@@ -181,7 +212,7 @@ async def test_requests_carry_the_authenticated_user(token_broker: BrokerProcess
         async with asyncio.timeout(10):
             info = json.loads(await seen)
     assert (info["user"], info["acc"]) == ("some.one", "MEMPHIS")
-    assert info["name"] == "id::some.one"
+    assert info["name"] == f"{ID}::some.one"
 
 
 def test_the_config_with_its_secrets_is_private(broker: BrokerProcess) -> None:

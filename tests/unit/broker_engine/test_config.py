@@ -88,6 +88,29 @@ def test_the_default_password_is_for_this_machine_only(host: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("urls", "loopback"),
+    [
+        ("nats://127.0.0.1:4222", True),
+        ("localhost,tls://[::1]:4222,user:password@127.0.0.2", True),
+        ("nats://192.0.2.1:4222", False),
+        ("nats://127.0.0.1,nats://192.0.2.1", False),
+        ("nats://127.0.0.1@broker.example.com", False),
+        ("nats://[", False),
+    ],
+)
+def test_the_default_password_is_not_for_the_logins_of_a_cluster(urls: str, loopback: bool) -> None:
+    """Whoever reaches an engine whose logins are decided here could try the default."""
+    flags = {"engine": urls, "engine_secrets": "secrets.toml"}
+    if loopback:
+        assert load_settings(flags, {}).engine == urls
+    else:
+        with pytest.raises(ConfigError, match="default root password"):
+            load_settings(flags, {})
+    assert load_settings({**flags, "root_password": "other"}, {}).engine == urls
+    assert load_settings({"engine": urls}, {}).engine == urls, "an open engine decides by itself"
+
+
+@pytest.mark.parametrize(
     ("host", "expected"),
     [
         ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True),

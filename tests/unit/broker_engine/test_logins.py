@@ -19,6 +19,7 @@ from memphis_broker.engine.logins import LoginAttempt, LoginRefusedError
 from memphis_broker.users.service import LoginService, RootOnlyDirectory
 
 SERVICE = LoginService(RootOnlyDirectory("password"), "token")
+ID = "0c8f5a3e-9f0b-4d52-8a55-5d4f1d0d7b11"
 
 
 @pytest.mark.parametrize("user", ["root", "ROOT", "root$1", "root$some-account"])
@@ -38,10 +39,18 @@ def test_root_by_password(user: str) -> None:
         LoginAttempt(user="rooot", password="password"),
         LoginAttempt(user="root", password="password", token="token", connection_name="x::root"),
         LoginAttempt(token="token"),
+        LoginAttempt(token="token", connection_name=f"{ID}::root"),
+        LoginAttempt(token="token", connection_name=f"{ID}::ROOT"),
+        LoginAttempt(token="token", connection_name="x::somebody"),
+        LoginAttempt(token="token", connection_name="::somebody"),
+        LoginAttempt(token="token", connection_name="*::somebody"),
+        LoginAttempt(token="token", connection_name=f"{{{ID}}}::somebody"),
+        LoginAttempt(token="token", connection_name=f"{ID.upper()}::somebody"),
+        LoginAttempt(token="token", connection_name=f"{ID.replace('-', '')}::somebody"),
         LoginAttempt(token="token", connection_name="root"),
-        LoginAttempt(token="token", connection_name="x::a b"),
-        LoginAttempt(token="token", connection_name="x::" + "a" * 61),
-        LoginAttempt(token="Token", connection_name="x::root"),
+        LoginAttempt(token="token", connection_name=f"{ID}::a b"),
+        LoginAttempt(token="token", connection_name=f"{ID}::" + "a" * 61),
+        LoginAttempt(token="Token", connection_name=f"{ID}::somebody"),
     ],
 )
 def test_refused(attempt: LoginAttempt) -> None:
@@ -63,15 +72,30 @@ def test_no_login_breaks_the_decision(user: str, password: str, token: str, name
     except LoginRefusedError:
         return
     assert (user.partition("$")[0].lower(), password) == ("root", "password") or token == "token"
-    assert login.permissions.subscribe[0] == f"_INBOX.{login.user.internal}.>"
+    assert login.permissions.subscribe[0].startswith(f"_INBOX.{login.user.internal}.")
+    assert (login.user == "root") == (token == "")
+
+
+@pytest.mark.parametrize("name", ["", "tool", "x::root", f"{ID}::other", f"{ID}::", f"{ID}::r*"])
+def test_a_password_opens_the_inboxes_of_its_user(name: str) -> None:
+    """A client that names no connection of this user may listen for any of the user's replies."""
+    login = SERVICE.log_in(LoginAttempt(user="root", password="password", connection_name=name))
+    assert login.permissions.subscribe[0] == "_INBOX.root.>"
+
+
+@pytest.mark.parametrize("user", ["root", "Root"])
+def test_a_named_connection_opens_its_own_inbox_only(user: str) -> None:
+    """What our SDK says is enough to grant no more than it needs."""
+    attempt = LoginAttempt(user="root", password="password", connection_name=f"{ID}::{user}")
+    assert SERVICE.log_in(attempt).permissions.subscribe[0] == f"_INBOX.root.{ID}.>"
 
 
 def test_a_user_gets_its_own_inbox_and_no_wildcard_of_its_name() -> None:
     """A dotted name becomes one token, so its inbox is no part of another's."""
-    login = SERVICE.log_in(LoginAttempt(token="token", connection_name="x::a.b"))
-    assert login.permissions.subscribe[0] == "_INBOX.a#b.>"
+    login = SERVICE.log_in(LoginAttempt(token="token", connection_name=f"{ID}::a.b"))
+    assert login.permissions.subscribe[0] == f"_INBOX.a#b.{ID}.>"
     claims = permission_claims(login.permissions)
-    assert claims["resp"] == {"max": 1, "ttl": 5_000_000_000}
+    assert claims["resp"] == {"max": login.permissions.responses_max, "ttl": 5_000_000_000}
     assert "_INBOX.>" not in claims["sub"]["allow"]
 
 

@@ -174,8 +174,9 @@ def test_a_start_becomes_a_deliver_policy(start: int | None, policy: str, sequen
         StationName.parse("s.x"),
         2,
         GroupName.parse("g.y"),
-        GroupJoin(station="s.x", group="g.y"),
+        groups.limits_asked(GroupJoin(station="s.x", group="g.y")),
         start,
+        {},
     )
     config = durables.engine_config(spec)
     assert (config.deliver_policy, config.opt_start_seq) == (policy, sequence)

@@ -1,0 +1,82 @@
+"""All commands of ``memphis``, and how a command line ends.
+
+In the flow: main > here > one module per command. A command's module is light to import and imports
+what it works with inside its functions, so that ``memphis --help`` and the start of ``memphis
+serve`` do not wait for what they do not use.
+Invariant: a person who made a mistake reads one line that says so, never a traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from memphis_broker.cli import _output, consume, demo, engine_config, produce, serve, station
+
+# Typer brings its own copy of click since 0.26; this is the base of usage errors in either.
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+_EXIT_USAGE = 2
+_EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="memphis",
+    help="Stream from Python: run a broker, and work with its stations.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its frames cut long options short, and eat what stands in brackets
+)
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+app.add_typer(station.app, name="station")
+app.command("produce")(produce.produce)
+app.command("consume")(consume.consume)
+app.command("engine-config")(engine_config.engine_config)
+
+
+def _show_version(wanted: bool) -> None:
+    from importlib.metadata import version  # noqa: PLC0415 - only when it is asked for
+
+    if wanted:
+        _output.write_line(f"memphis {version('memphis-py')}")
+        raise typer.Exit
+
+
+@app.callback()
+def memphis(
+    context: typer.Context,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Stream from Python: run a broker, and work with its stations."""
+    if context.invoked_subcommand is None:
+        _output.write_line(context.get_help())
+        raise typer.Exit(_EXIT_USAGE)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit status. Unexpected errors are raised."""
+    try:
+        status = app(list(arguments), prog_name="memphis", standalone_mode=False)
+    except _USAGE_ERROR as error:
+        command = next((word for word in arguments if not word.startswith("-")), "")
+        help_command = " ".join(["memphis", *([command] if command in _names() else []), "--help"])
+        message = error.format_message()  # type: ignore[attr-defined]  # a usage error has it
+        _output.write_error(f"{message.rstrip('.')}; see: {help_command}")
+        return _EXIT_USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        return _EXIT_INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+def _names() -> set[str]:
+    commands = {command.name for command in app.registered_commands}
+    groups = {group.name for group in app.registered_groups}
+    return {name for name in commands | groups if isinstance(name, str)}
