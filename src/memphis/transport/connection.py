@@ -21,6 +21,7 @@ from typing import Self
 from memphis.exceptions import MemphisConnectError, MemphisTimeoutError, MemphisUsageError
 from memphis.transport.errors import ConnectionClosedError, ConnectionLostError
 from memphis.transport.handshake import open_link
+from memphis.transport.incoming import Incoming
 from memphis.transport.keepalive import Keepalive
 from memphis.transport.link import Link
 from memphis.transport.listeners import Listeners
@@ -34,7 +35,6 @@ from memphis.transport.outbox import Outbox
 from memphis.transport.protocol import (
     ERR,
     INFO,
-    MSG,
     PING,
     PING_LINE,
     PONG,
@@ -70,6 +70,7 @@ class Connection:
         self._address: Address = options.servers[0]
         self._max_payload = _DEFAULT_MAX_PAYLOAD
         self._subscriptions = Subscriptions(self._unsubscribe)
+        self._incoming = Incoming(self._subscriptions.callbacks, self._control)
         self._next_inbox = 0
         self._listeners = Listeners()
         self._pongs: deque[Callable[[], object]] = deque()
@@ -88,10 +89,8 @@ class Connection:
         self._close_reason: str | None = None
         self._lost_reason = ""
         self._reconnects = 0
-        self._frames_in = 0
         self._bytes_in = 0
         self._bytes_out = 0
-        self._callback_errors = 0
 
     @classmethod
     async def open(cls, options: ConnectOptions) -> Self:
@@ -157,13 +156,13 @@ class Connection:
         return ConnectionStatistics(
             server=f"{self._address[0]}:{self._address[1]}",
             reconnects=self._reconnects,
-            frames_in=self._frames_in,
+            frames_in=self._incoming.frames,
             bytes_in=self._bytes_in + (link.bytes_in if link else 0),
             bytes_out=self._bytes_out + (link.bytes_out if link else 0),
             outgoing_bytes=self._outbox.bytes,
             outgoing_bytes_max=self._outbox.bytes_max,
             subscriptions=len(self._subscriptions),
-            callback_errors=self._callback_errors,
+            callback_errors=self._incoming.callback_errors,
         )
 
     # Sending.
@@ -252,6 +251,10 @@ class Connection:
         """Ask it no longer."""
         self._outbox.remove_source(source)
 
+    def flush_now(self) -> None:
+        """Write what waits, unless the server does not read at the moment."""
+        self._outbox.flush()
+
     def schedule_flush(self) -> None:
         """A source has frames: ask it at the end of this turn, or when writing is possible."""
         self._outbox.schedule()
@@ -281,6 +284,17 @@ class Connection:
             self.write_now(subscription.frame)
         return subscription
 
+    def expect_answers(
+        self, subscription: Subscription, prefix: bytes, callback: Callable[[Frame], None]
+    ) -> None:
+        """Hand over runs of usual answers to publishes at once, instead of one by one.
+
+        One publisher per connection can have this; others get single messages.
+        """
+        answers = self._incoming.expect_answers(subscription.sid, prefix, callback)
+        if answers is not None and self._link is not None:
+            self._link.expect_answers(*answers)
+
     def _unsubscribe(self, subscription: Subscription) -> None:
         if not self._subscriptions.deactivate(subscription):
             return
@@ -292,24 +306,8 @@ class Connection:
         self._ping(lambda: self._subscriptions.forget(subscription))
 
     def frames_received(self, frames: Sequence[Frame]) -> None:
-        """The link has read something.
-
-        This is a supervisor: what a callback raises is its own fault and must not hurt others.
-        """
-        self._frames_in += len(frames)
-        callbacks = self._subscriptions.callbacks
-        for frame in frames:
-            if frame[0] == MSG:
-                callback = callbacks.get(frame[1])
-                if callback is None:
-                    continue
-                try:
-                    callback(frame)
-                except Exception:
-                    self._callback_errors += 1
-                    _logger.exception("the callback for %r failed", frame[2])
-            else:
-                self._control(frame)
+        """The link has read something."""
+        self._incoming.receive(frames)
 
     def _control(self, frame: Frame) -> None:
         kind = frame[0]
@@ -397,6 +395,8 @@ class Connection:
         self._address = address
         self._link = link
         link.attach(self)
+        if self._incoming.answers is not None:
+            link.expect_answers(*self._incoming.answers)
         self._learn(info)
         link.write(self._subscriptions.restore_frames())
         self._outbox.use(link)
