@@ -361,7 +361,7 @@ class StationSender:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.left()  # the turn was given in the same moment; pass it on
-            else:
+            elif (window, turn) in self._waiting:  # else it was passed over as cancelled already
                 self._waiting.remove((window, turn))
             raise
 

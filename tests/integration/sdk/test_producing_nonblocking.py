@@ -31,6 +31,7 @@ async def test_it_returns_before_the_confirmation(memphis, name):
     assert not pending.done()
     assert producer.in_flight == 1
     assert (await pending).sequence == 1
+    await producer.flush()
     assert producer.in_flight == 0
 
 
@@ -97,7 +98,8 @@ async def test_concurrent_callers_are_served_in_turn(memphis, name):
     await producer.flush()
     for cut in range(10, 101, 10):
         counts = Counter(order[:cut])
-        assert max(counts.values()) - min(counts[caller] for caller in range(5)) <= 2
+        # The first one finds the window of 2 empty; from there on they take turns.
+        assert max(counts.values()) - min(counts[caller] for caller in range(5)) <= 3
 
 
 async def test_a_failure_through_the_result(memphis, name):
@@ -249,6 +251,7 @@ async def test_a_cancelled_wait_for_room_takes_its_message_back(memphis, name):
     with pytest.raises(asyncio.CancelledError):
         await waiting
     await first
+    await producer.flush()
     assert producer.in_flight == 0
     assert (await producer.produce(b"3", concurrent_task_limit=1)).sequence == 2
 
@@ -257,7 +260,8 @@ async def test_a_cancelled_wait_for_the_confirmation(memphis, name):
     """Cancelled after it was written, a message is stored, and the window is left in order."""
     producer = await memphis.producer(name, "p")
     task = asyncio.create_task(producer.produce(b"1"))
-    await eventually(lambda: producer.in_flight == 1)
+    await asyncio.sleep(0)
+    assert producer.in_flight == 1
     task.cancel()
     await asyncio.wait({task})
     await producer.flush()
@@ -280,7 +284,7 @@ async def test_cancelling_at_random_moments(memphis, name):
             task.cancel()
         done, left = await asyncio.wait(tasks, timeout=SOON_S)
         assert not left
-        assert all(not task.exception() for task in done if not task.cancelled())
+        assert not [task.exception() for task in done if not task.cancelled() and task.exception()]
         await producer.flush()
         assert producer.in_flight == 0
 
