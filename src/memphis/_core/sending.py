@@ -386,8 +386,7 @@ class StationSender:
             return
         if self._on_error is not None:
             pending.seen = True
-            # Not from within the reading of answers, which the application must not hold up.
-            asyncio.get_running_loop().call_soon(self._report, self._on_error, error)
+            self._report(self._on_error, error)
         elif len(self._failures) < _FAILURES_KEPT:
             self._failures.append(pending)
         else:
