@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from memphis._core.arguments import checked
 from memphis.exceptions import MemphisUsageError
 from memphis.wire.headers import decode_block
 from memphis.wire.models import REASON_LENGTH_MAX, DeadLetterAdd, DeadLetterAdded
@@ -156,6 +157,8 @@ class Message:
     async def nack(self) -> None:
         """Have the message delivered again to the group at once, if deliveries are left.
 
+        A second call does nothing.
+
         Raises: As :meth:`ack`.
         """
         self._settle(_NAK, "nacked")
@@ -202,17 +205,16 @@ class Message:
             return
         self._check_unsettled("dead-lettered")
         delivery = self._read_delivery()
-        await self._source.rpc.call(
-            DeadLetterAdd(
-                station=self._source.state.name,
-                partition=self.partition,
-                sequence=delivery.sequence,
-                group=self._source.group,
-                deliveries=delivery.delivery_count,
-                reason=reason,
-            ),
-            DeadLetterAdded,
+        request = checked(
+            DeadLetterAdd,
+            station=self._source.state.name,
+            partition=self.partition,
+            sequence=delivery.sequence,
+            group=self._source.group,
+            deliveries=delivery.delivery_count,
+            reason=reason,
         )
+        await self._source.rpc.call(request, DeadLetterAdded)
         line = " ".join(reason.split())
         self._settle(_TERM + b" " + line.encode() if line else _TERM, "dead-lettered")
 
@@ -228,8 +230,8 @@ class Message:
             )
 
     def _settle(self, answer: bytes, how: str) -> None:
-        if self._settled == how == "acknowledged":
-            return
+        if self._settled == how != "delayed":
+            return  # a second delay is no repetition: it may be another one
         self._check_unsettled(how)
         self._source.connection.publish(self._ack_subject, answer)
         self._settled = how

@@ -1,13 +1,34 @@
-"""Names as callers give them, checked and turned into typed names."""
+"""What callers give, checked and turned into typed names and models."""
 
 from __future__ import annotations
 
 import uuid
 import warnings
 from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from memphis.exceptions import MemphisUsageError
 from memphis.wire.names import StationName
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def checked(model: type[_M], **fields: Any) -> _M:
+    """A model of what a caller gave.
+
+    Raises:
+        MemphisUsageError: A field of the wrong type or out of its range; names it.
+    """
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        raise MemphisUsageError(
+            f"{name} = {first['input']!r} is not possible: {first['msg']}"
+        ) from error
 
 
 def suffixed(name: str, generate_random_suffix: bool) -> str:

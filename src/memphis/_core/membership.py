@@ -6,9 +6,12 @@ listens on the group's members subject, and the broker asks there before it ends
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
+from memphis._core.arguments import checked
 from memphis.exceptions import MemphisError, MemphisNotFoundError, MemphisUsageError
+from memphis.types import Storage
 from memphis.wire.models import (
     GroupJoin,
     GroupJoined,
@@ -23,6 +26,8 @@ from memphis.wire.subjects import members_subject, pull_subject
 if TYPE_CHECKING:
     from memphis._core.session import Session
     from memphis._core.station_state import StationState
+
+_log = logging.getLogger(__name__)
 
 _PRESENT = b"+"
 
@@ -52,12 +57,13 @@ def check_join(
 class Membership:
     """One member of one group. Counted from :meth:`join` until :meth:`leave`."""
 
-    def __init__(self, session: Session, state: StationState, group: GroupName) -> None:
+    def __init__(self, session: Session, state: StationState, request: GroupJoin) -> None:
         self._session = session
+        self._request = request
         self.state = state
-        self.group = group
+        self.group = GroupName.parse(request.group)
         self._subscription = session.connection.subscribe(
-            members_subject(state.name, group), self._answer
+            members_subject(state.name, self.group), self._answer
         )
 
     @classmethod
@@ -76,10 +82,12 @@ class Membership:
         """Join, creating group and station where they do not exist.
 
         Raises:
+            MemphisUsageError: An option out of its range.
             MemphisRequestError: The broker refused.
             MemphisConnectError: No broker answered.
         """
-        request = GroupJoin(
+        request = checked(
+            GroupJoin,
             station=station,
             group=group,
             max_ack_time_ms=max_ack_time_ms,
@@ -88,25 +96,41 @@ class Membership:
             last_messages=last_messages,
         )
         joined = await session.rpc.call(request, GroupJoined, retries=retries)
-        return cls(session, session.states.open(joined.station), group)
+        return cls(session, session.states.open(joined.station), request)
 
     def pull_subjects(self) -> dict[int, str]:
         """For each partition, where its messages are asked for."""
         return {p: pull_subject(self.state.name, p, self.group) for p in self.state.partitions}
 
     async def is_gone(self) -> bool:
-        """Whether the group has ended. In doubt (no broker answers) it has not."""
+        """Whether there is nothing to read any more, because the station was removed.
+
+        A group that is missing while its station stands, because the engine kept it in memory and
+        ended, or because it ended in the moment of this member's joining, is made again. In doubt
+        (no broker answers) it is not gone.
+        """
         if self.state.removed:
             return True
         try:
-            info = await self._session.rpc.call(
-                StationInfoGet(name=self.state.name), StationInfo, retries=0
-            )
+            rpc = self._session.rpc
+            info = await rpc.call(StationInfoGet(name=self.state.name), StationInfo, retries=0)
+            if any(group.name == self.group for group in info.groups):
+                return False
+            joined = await rpc.call(self._join_again(info), GroupJoined, retries=0)
         except MemphisNotFoundError:
             return True
-        except MemphisError:
+        except MemphisError as error:
+            _log.debug("whether the group %s is gone is not known: %s", self.group, error)
             return False
-        return all(group.name != self.group for group in info.groups)
+        _log.warning("the group %s of station %s was gone and begins anew", self.group, info.name)
+        return self._session.states.open(joined.station) is not self.state
+
+    def _join_again(self, info: StationInfo) -> GroupJoin:
+        if info.options.storage_type is Storage.DISK:
+            return self._request
+        # Whatever the partitions hold now came after they were emptied: all of it is new.
+        anew = {"start_consume_from_sequence": 1, "last_messages": -1}
+        return self._request.model_copy(update=anew)
 
     def end(self) -> None:
         """Be counted no more. The group stays."""

@@ -196,7 +196,7 @@ class GroupReader(Generic[_M]):
         """Who waits for the connection goes on."""
         self._changed.set()
 
-    def connection_closed(self, reason: str) -> None:
+    def connection_closed(self, reason: str) -> None:  # noqa: ARG002 - what a listener is given
         """Who waits for the connection is told."""
         self._changed.set()
 
@@ -242,7 +242,7 @@ class GroupReader(Generic[_M]):
             slice_s = min(2 * slice_s, _SLICE_LONGEST_S)
         # The answers to pulls that end with the deadline are on their way.
         ending = [p for p in chosen if p.outstanding and p.until <= deadline + _SLICE_FIRST_S]
-        if _ready(chosen) < enough and ending:
+        if _ready(chosen) < enough and ending and not self._interrupted:
             await self._wait_ends(ending, deadline + _ANSWER_GRACE_S)
 
     async def _came_back(self, left_s: float, chosen: list[_Partition]) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import ValidationError
-
+from memphis._core.arguments import checked
 from memphis._core.rpc import TIMEOUT_S
 from memphis.exceptions import MemphisUsageError
 from memphis.types import Retention, Storage
@@ -41,14 +40,7 @@ def station_options(**given: Any) -> StationOptions:
         raise MemphisUsageError("retention_type must be a memphis.types.Retention")
     if not isinstance(given["storage_type"], Storage):
         raise MemphisUsageError("storage_type must be a memphis.types.Storage")
-    try:
-        options = StationOptions(**given)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(map(str, first["loc"]))
-        raise MemphisUsageError(
-            f"{name} = {first['input']!r} is not possible: {first['msg']}"
-        ) from error
+    options = checked(StationOptions, **given)
     if options.retention_type is not Retention.ACK_BASED and options.retention_value < 1:
         raise MemphisUsageError(f"retention_value must be from 1, not {options.retention_value}")
     return options

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
+from memphis.types import Storage
 from memphis.wire import subjects
 from memphis.wire.errors import ErrorCode, Refusal
 from memphis.wire.models import StationOptions, StationUpdate
@@ -116,9 +117,15 @@ class Lifecycle:
                 return True
 
     async def recover(self) -> None:
-        """Finish or undo whatever a broker that is gone has left half-done."""
-        unfinished = [station.station for station in await self.all() if not _is_ready(station)]
+        """Finish or undo whatever a broker that is gone has left half-done.
+
+        Stations in memory, whose streams went with the engine that held them, get them anew, empty.
+        """
+        stations = await self.all()
+        unfinished = [station.station for station in stations if not _is_ready(station)]
         await for_each(unfinished, self._recover_one)
+        in_memory = [s for s in stations if s.options.storage_type is Storage.MEMORY]
+        await for_each([s.station for s in in_memory if _is_ready(s)], self._make_anew)
 
     async def all(self) -> list[StationRecord]:
         """Every station in every state, in no order."""
@@ -188,6 +195,27 @@ class Lifecycle:
             except Refusal as refusal:
                 # One station that cannot be mended must not keep the broker from starting.
                 logger.warning("the station %s is left half-made: %s", name, refusal.text)
+
+    async def _make_anew(self, name: StationName) -> None:
+        """Make the streams that this station lacks. Those that it has stay as they are."""
+        async with self._lock(name):
+            station = (await self._read(name)).station
+            if station is None or not _is_ready(station):
+                return  # somebody removes it: they look after its streams
+
+            async def make(partition: int) -> None:
+                spec = model.partition_stream(
+                    station, partition, acknowledge_early=self._acknowledge_early
+                )
+                # A look first: what exists with other options must not be asked for.
+                if await self._streams.state(spec.name) is None:
+                    await self._streams.create(spec)
+                    logger.warning("the stream %s was in memory, and begins anew", spec.name)
+
+            try:
+                await for_each(station.partitions, make)
+            except (Refusal, StreamExistsError) as error:
+                logger.warning("the station %s lacks a partition: %s", name, error)
 
     async def _finish(self, claim: Claim) -> None:
         logger.info("finishing the station %s: %s", claim.record.name, claim.record.state.value)

@@ -420,7 +420,7 @@ async def test_destroy(memphis, name):
 
 async def test_a_random_suffix(memphis, name):
     """The deprecated option gives different names, with a warning, and destroy works."""
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="generate_random_suffix"):
         producers = [
             await memphis.producer(name, "p", generate_random_suffix=True) for _ in range(2)
         ]

@@ -336,20 +336,29 @@ async def test_retention_by_acknowledgements(memphis, name):
     await eventually(is_empty, SOON_S)
 
 
-async def test_memory(fresh_broker, name):
-    """What is kept in memory works like the rest, and is gone with the engine."""
+@pytest.mark.parametrize("how", ["restart", "kill_engine"])
+async def test_memory(fresh_broker, name, how):
+    """What is kept in memory is gone with the engine; the station is empty and works on.
+
+    Its producers and consumers notice nothing but that.
+    """
     async with await connect(fresh_broker) as memphis:
-        volatile = await memphis.station(name, storage_type=Storage.MEMORY)
+        volatile = await memphis.station(
+            name, storage_type=Storage.MEMORY, partitions_number=2, retention_value=60
+        )
         lasting = await memphis.station(f"{name}-2", storage_type=Storage.DISK)
-        for station in (volatile, lasting):
-            await memphis.produce(station.name, "p", b"")
-            assert await held(station) == [1]
-        await asyncio.to_thread(fresh_broker.restart)
+        producer = await memphis.producer(name, "p")
+        consumer = await memphis.consumer(name, "c", last_messages=0)
+        await fill(producer, range(4))
+        await memphis.produce(lasting.name, "p", b"")
+        assert await held(volatile) == [2, 2]
+        assert sorted(numbers_of(await read(consumer, 4))) == [0, 1, 2, 3]
+        await asyncio.to_thread(getattr(fresh_broker, how))
         await eventually(memphis.is_connected, SOON_S)
+        await fill(producer, range(10, 14))
+        assert sorted(numbers_of(await read(consumer, 4))) == [10, 11, 12, 13]
         assert await held(lasting) == [1]
-        assert await held(volatile) == [0]
-        await memphis.produce(volatile.name, "p", b"")
-        assert await held(volatile) == [1]
+        assert await held(volatile) == [2, 2]
 
 
 async def test_the_idempotency_window_ends(memphis, name):
