@@ -6,6 +6,7 @@ The flow: the engine → puller → :class:`GroupReader` → ``Message`` → you
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 import time
@@ -365,7 +366,7 @@ def new_consumer(
         session.connection,
         session.puller,
         membership.pull_subjects(),
-        lambda *parts: Message(source, *parts),
+        functools.partial(Message, source),
         membership.is_gone,
         max_ack_time_s,
     )

@@ -23,13 +23,14 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 from memphis.exceptions import (
     MemphisClosedError,
     MemphisConnectError,
     MemphisNotFoundError,
 )
+from memphis.transport.protocol import MessageFrame
 from memphis.transport.puller import PullEnd
 from memphis.wire.errors import ErrorCode
 
@@ -50,11 +51,8 @@ _IN_PROGRESS: Final = b"+WPI"
 _NAK: Final = b"-NAK"
 
 
-class _Buffered(NamedTuple):
-    ack_subject: bytes
-    header: bytes
-    payload: bytes
-    arrived: float
+_Buffered: TypeAlias = tuple[MessageFrame, float]
+"""A message as it came, and when."""
 
 
 class _Partition:
@@ -98,6 +96,7 @@ class GroupReader(Generic[_M]):
         self._make_message = make_message
         self._is_gone = is_gone
         self._max_ack_time_s = max_ack_time_s
+        self._refresh_age_s = _REFRESH_AGE * max_ack_time_s
         self._partitions = {number: _Partition(number, s) for number, s in subjects.items()}
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -207,7 +206,7 @@ class GroupReader(Generic[_M]):
         self._connection.remove_listener(self)
         for partition in self._partitions.values():
             while partition.buffer:
-                self._give_back(partition.buffer.popleft())
+                self._give_back(partition.buffer.popleft()[0])
 
     # The phases of a read.
 
@@ -309,8 +308,9 @@ class GroupReader(Generic[_M]):
         partition.until = time.monotonic() + expires_s
         partition.end = None
 
-        def arrived(frame: tuple[Any, ...]) -> None:
-            partition.outstanding = max(0, partition.outstanding - 1)
+        def arrived(frame: MessageFrame) -> None:
+            if partition.outstanding:
+                partition.outstanding -= 1
             self._keep(partition, frame)
 
         def ended(end: PullEnd) -> None:
@@ -322,18 +322,16 @@ class GroupReader(Generic[_M]):
             partition.subject, batch=count, expires_s=expires_s, on_message=arrived, on_end=ended
         )
 
-    def _keep(self, partition: _Partition, frame: tuple[Any, ...]) -> None:
-        _, _, _, ack_subject, header, payload = frame
-        message = _Buffered(ack_subject, header, payload, time.monotonic())
+    def _keep(self, partition: _Partition, frame: MessageFrame) -> None:
         if self._closed:
-            self._give_back(message)
+            self._give_back(frame)
         else:
-            partition.buffer.append(message)
+            partition.buffer.append((frame, time.monotonic()))
         self._changed.set()
 
-    def _give_back(self, message: _Buffered) -> None:
+    def _give_back(self, frame: MessageFrame) -> None:
         if self._connection.is_connected:
-            self._connection.publish(message.ack_subject, _NAK)
+            self._connection.publish(frame[3], _NAK)
 
     async def _check_alive(self, chosen: list[_Partition]) -> bool:
         """False if the engine did not find the group just now; raises if it is gone for good."""
@@ -361,19 +359,19 @@ class GroupReader(Generic[_M]):
         oldest = time.monotonic() - self._max_ack_time_s
         for partition in self._partitions.values():
             buffer = partition.buffer
-            while buffer and buffer[0].arrived <= oldest:
+            while buffer and buffer[0][1] <= oldest:
                 buffer.popleft()
 
     def _take(self, batch_size: int, chosen: list[_Partition]) -> list[_M]:
         taken: list[_M] = []
         for partition in chosen:
-            while partition.buffer and len(taken) < batch_size:
-                taken.append(self._message(partition))
+            for _ in range(min(len(partition.buffer), batch_size - len(taken))):
+                taken.append(self._message(partition))  # noqa: PERF401 - it has effects, too
         return taken
 
     def _message(self, partition: _Partition) -> _M:
-        ack_subject, header, payload, arrived = partition.buffer.popleft()
-        if time.monotonic() - arrived > _REFRESH_AGE * self._max_ack_time_s:
+        (_, _, _, ack_subject, header, payload), arrived = partition.buffer.popleft()
+        if time.monotonic() - arrived > self._refresh_age_s:
             self._connection.publish(ack_subject, _IN_PROGRESS)
         return self._make_message(partition.number, ack_subject, header, payload)
 

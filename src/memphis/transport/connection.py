@@ -84,7 +84,6 @@ class Connection:
             on_give_up=self._give_up,
         )
         self._changed = asyncio.Event()
-        self._writable = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
         self._close_reason: str | None = None
         self._lost_reason = ""
@@ -119,19 +118,9 @@ class Connection:
         return self._close_reason is not None
 
     @property
-    def is_writable(self) -> bool:
-        """Whether what is sent now goes out at once."""
-        return self._link is not None and self._link.is_writable
-
-    @property
     def close_reason(self) -> str:
         """Why it is closed; empty while it is not."""
         return self._close_reason or ""
-
-    @property
-    def lost_reason(self) -> str:
-        """Why the connection broke the last time; empty if it never did."""
-        return self._lost_reason
 
     @property
     def max_payload(self) -> int:
@@ -188,6 +177,18 @@ class Connection:
             payload = bytes(payload)
         self._check_size(len(payload) + len(header))
         self._outbox.put(encode_publish(subject, payload, reply, header))
+
+    def acknowledge(self, subject: bytes) -> None:
+        """Tell the engine that a delivered message is done with, as :meth:`publish` would.
+
+        An empty message is JetStream's shortest acknowledgement.
+
+        Raises:
+            MemphisConnectError: Closed, or too much waits to be sent already.
+        """
+        if self._close_reason is not None:
+            self.check_open()
+        self._outbox.put(b"PUB %b 0\r\n\r\n" % subject)
 
     def write_now(self, frame: bytes) -> None:
         """Write a whole frame at once, after all that waits; never kept for a later connection.
@@ -373,17 +374,6 @@ class Connection:
             raise MemphisTimeoutError(f"no connection within {timeout_s:g} seconds") from error
         self.check_open()
 
-    async def wait_writable(self) -> None:
-        """Return as soon as what is sent goes out at once. Give it a deadline from outside.
-
-        Raises:
-            MemphisConnectError: Closed or given up.
-        """
-        while not self.is_writable:
-            self.check_open()
-            await self._writable.wait()
-            await asyncio.sleep(0)
-
     async def _connect_next(self, timeout_s: float) -> None:
         address = self._pool.take()
         link, info = await open_link(
@@ -402,13 +392,11 @@ class Connection:
         self._outbox.use(link)
         self._keepalive.start(link)
         self._changed.set()
-        self._writable.set()
         self._listeners.restored()
         self._outbox.schedule()
 
     def link_writable(self) -> None:
         """The link takes bytes again."""
-        self._writable.set()
         self._outbox.flush()
 
     def link_lost(self, reason: str) -> None:
@@ -417,7 +405,6 @@ class Connection:
             return
         self._lost_reason = reason
         self._changed.clear()
-        self._writable.clear()
         self._drop_link()
         self._listeners.lost(reason)
         if self._closing is None:
@@ -480,7 +467,6 @@ class Connection:
         if dropped := self._outbox.clear():
             _logger.warning("closed with %d frames that were never sent", dropped)
         self._changed.set()
-        self._writable.set()
         self._listeners.closed(reason)
 
     def _check_size(self, size: int) -> None:

@@ -13,6 +13,7 @@ done is linear in the number of bytes, however large one payload is.
 from __future__ import annotations
 
 import json
+import re
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
@@ -43,6 +44,12 @@ PONG_LINE: Final = b"PONG\r\n"
 _LETTER_M: Final = ord("M")
 _LETTER_H: Final = ord("H")
 _SHOWN_MAX: Final = 80
+
+
+_USUAL_HEADER_LINE: Final = re.compile(
+    rb"HMSG ([^ \r\n]+) ([0-9]{1,18}) ([^ \r\n]+) ([0-9]{1,10}) ([0-9]{1,10})\Z"
+).match
+"""A message with headers and reply subject, as every pulled message is; others go the long way."""
 
 
 class Parser:
@@ -153,6 +160,12 @@ class Parser:
         self, data: bytes, position: int, line_end: int
     ) -> tuple[int, bytes, bytes, int, int]:
         """``HMSG <subject> <sid> [reply] <header bytes> <total bytes>``."""
+        usual = _USUAL_HEADER_LINE(data, position, line_end)
+        if usual is not None:
+            subject, sid, reply, header_text, total_text = usual.groups()
+            total, header_bytes = int(total_text), int(header_text)
+            if header_bytes <= total <= self._payload_max:
+                return int(sid), subject, reply, total, header_bytes
         fields = data[position:line_end].split(b" ")
         if len(fields) == 6:  # noqa: PLR2004 - with reply, see above
             operation, subject, sid, reply, header_text, total_text = fields
