@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["PendingProduce", "ProduceResult", "Producer"]
 
 _ACK_WAIT_DEFAULT_S: Final = 15
+_ACK_WAIT_MAX_S: Final = 86_400
 
 
 class Producer:
@@ -199,7 +200,7 @@ class Producer:
         """
         for sender in self._senders:
             await sender.flush()
-        error = self._take_error()
+        error = self.take_error()
         if error is not None:
             raise error
 
@@ -217,12 +218,15 @@ class Producer:
         return self._destroying
 
     async def _destroy(self) -> None:
-        try:
-            await self.flush()
-        finally:
-            self._forget(self)
+        for sender in self._senders:
+            await sender.drain()
+        error = self.take_error()
+        self._forget(self)
+        if error is not None:
+            raise error
 
-    def _take_error(self) -> MemphisError | None:
+    def take_error(self) -> MemphisError | None:
+        """For ``Memphis.close``: the failures that nobody was told of, as one; each is given once."""
         errors: list[MemphisError] = []
         dropped = 0
         for sender in self._senders:
@@ -235,8 +239,10 @@ class Producer:
 def _check_wait(ack_wait_sec: float) -> None:
     if isinstance(ack_wait_sec, bool) or not isinstance(ack_wait_sec, int | float):
         raise MemphisUsageError(f"ack_wait_sec must be a number, not {type(ack_wait_sec).__name__}")
-    if not ack_wait_sec > 0:
-        raise MemphisUsageError(f"ack_wait_sec must be above 0, not {ack_wait_sec}")
+    if not 0 < ack_wait_sec <= _ACK_WAIT_MAX_S:
+        raise MemphisUsageError(
+            f"ack_wait_sec must be above 0 and at most {_ACK_WAIT_MAX_S}, not {ack_wait_sec}"
+        )
 
 
 def _window(limit: int | None, other_limit: int | None) -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from memphis.exceptions import MemphisError, MemphisProduceError, MemphisUsageError
 from memphis.headers import Headers, as_mapping
 from memphis.transport.publisher import Receipt
+from memphis.types import Retention
 from memphis.wire.headers import (
     BLOCK_END,
     BLOCK_START,
@@ -32,6 +33,7 @@ from memphis.wire.subjects import ingest_subject
 if TYPE_CHECKING:
     from memphis._core.station_state import StationState
     from memphis.transport.publisher import Publisher
+    from memphis.wire.models import StationOptions
     from memphis.wire.names import ProducerName
 
 _log = logging.getLogger(__name__)
@@ -40,6 +42,9 @@ WINDOW_DEFAULT: Final = 5000
 """Unconfirmed messages of one producer and station, where the caller set no limit."""
 _FAILURES_KEPT: Final = 1000
 """Unseen failures kept with their details; beyond, they are only counted."""
+_RESEND_SHARE: Final = 0.8
+"""A message is sent again only in this part of the idempotency window: the engine must still know
+its id when the copy arrives."""
 _BLOCKS_KEPT: Final = 256
 _KEPT_BLOCK_BYTES: Final = 1024
 """At most 256 kB of header blocks are kept per producer and station."""
@@ -76,6 +81,28 @@ class ProduceResult(NamedTuple):
     duplicate: bool
 
 
+class _Flight:
+    """The messages sent between two flushes: a flush waits for those before it and for no others."""
+
+    __slots__ = ("_landed", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._landed: asyncio.Event | None = None
+
+    def leave(self) -> None:
+        """One message is confirmed or has failed."""
+        self.count -= 1
+        if not self.count and self._landed is not None:
+            self._landed.set()
+
+    async def land(self) -> None:
+        """Wait until none is under way; every message has a deadline, so this ends."""
+        if self.count:
+            self._landed = self._landed or asyncio.Event()
+            await self._landed.wait()
+
+
 class PendingProduce(Receipt):
     """The result of a nonblocking produce: await it, now or later, or leave it to ``flush()``.
 
@@ -86,6 +113,8 @@ class PendingProduce(Receipt):
     __slots__ = (
         "_duplicate",
         "_error",
+        "_flight",
+        "_is_counted",
         "_nonblocking",
         "_partition",
         "_sender",
@@ -94,8 +123,12 @@ class PendingProduce(Receipt):
         "seen",
     )
 
-    def __init__(self, sender: StationSender, partition: int, nonblocking: bool) -> None:
+    def __init__(
+        self, sender: StationSender, flight: _Flight, partition: int, nonblocking: bool
+    ) -> None:
         self._sender = sender
+        self._flight = flight
+        flight.count += 1
         self._partition = partition
         self._nonblocking = nonblocking
         self._sequence = 0
@@ -104,6 +137,7 @@ class PendingProduce(Receipt):
         # Made when somebody awaits: a future per message would be the dearest part of its way.
         self._waiters: list[asyncio.Future[None]] | None = None
         self.seen = False
+        self._is_counted = False
 
     @property
     def is_awaited(self) -> bool:
@@ -131,6 +165,9 @@ class PendingProduce(Receipt):
         if self._error is not None:
             # Only now: whoever stops awaiting before the end has seen nothing.
             self.seen = True
+            if self._is_counted:
+                self._is_counted = False
+                self._sender.uncount_failure()
             raise self._error
         return ProduceResult(
             self._sender.station_name, self._partition, self._sequence, self._duplicate
@@ -141,16 +178,24 @@ class PendingProduce(Receipt):
         self._sequence = sequence
         self._duplicate = duplicate
         self.frame = b""  # kept for sending it again, which is over
+        self._flight.leave()
         self._sender.left()
         if self._waiters is not None:
             self._wake()
+
+    def withdrawn(self) -> None:
+        """It could not be sent, and the caller is told by an exception."""
+        self._flight.leave()
+        self._sender.left()
 
     def failed(self, error: MemphisError) -> None:
         """For the publisher: it is not stored, or nobody knows."""
         self._error = error
         self.frame = b""
+        if self._nonblocking:
+            self._is_counted = self._sender.note_failure(self, error)
+        self._flight.leave()
         self._sender.left()
-        self._sender.note_failure(self, error, self._nonblocking)
         self._wake()
 
     def _wake(self) -> None:
@@ -181,6 +226,8 @@ class StationSender:
         )
         self._header_plain = self._header_start + BLOCK_END
         self._header_blocks: dict[tuple[tuple[str, str], ...], bytes] = {}
+        self._flights = [_Flight()]
+        self._resend_s = _RESEND_SHARE * _window_s(state.description.options)
         self._in_flight = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._idle = asyncio.Event()
@@ -213,6 +260,9 @@ class StationSender:
             raise MemphisUsageError("msg_id must be a non-empty string")
         if not message_id.isprintable():
             raise MemphisUsageError(f"msg_id {message_id!r} has unprintable characters")
+        if message_id != message_id.strip():
+            # The engine trims header values, so " a" and "a" would be the same id to it.
+            raise MemphisUsageError(f"msg_id {message_id!r} begins or ends with a space")
 
     def header(self, headers: Headers | Mapping[str, str] | None, message_id: str | None) -> bytes:
         """The header block of a message; blocks that come again and again are kept.
@@ -275,8 +325,8 @@ class StationSender:
 
     def fail(self, error: MemphisError, *, nonblocking: bool) -> PendingProduce:
         """The pending result of a message that could not even be sent."""
-        pending = PendingProduce(self, 0, nonblocking)
         self._enter()
+        pending = PendingProduce(self, self._flights[-1], 0, nonblocking)
         pending.failed(error)
         return pending
 
@@ -293,22 +343,33 @@ class StationSender:
             if self._state.removed:
                 self._state.check_present()
             partition = self._choose(choice)
-            pending = PendingProduce(self, partition, nonblocking)
+            pending = PendingProduce(self, self._flights[-1], partition, nonblocking)
+        except BaseException:
+            self.left()
+            raise
+        try:
             self._publisher.post(
                 pending,
                 self._subjects[partition],
                 payload,
                 header=header,
-                resendable=choice.message_id is not None,
+                resend_s=0 if choice.message_id is None else self._resend_s,
                 deadline_s=deadline_s,
             )
         except BaseException:
-            self.left()
+            pending.withdrawn()
             raise
         return pending
 
     async def flush(self) -> None:
-        """Wait until nothing is in flight. Every message has a deadline, so this ends."""
+        """Wait until the messages sent so far are confirmed or have failed, whatever is sent since."""
+        before = [flight for flight in self._flights if flight.count]
+        self._flights = [*before, _Flight()]
+        for flight in before:
+            await flight.land()
+
+    async def drain(self) -> None:
+        """Wait until nothing is in flight, nor waits for its turn; nothing new may be sent."""
         await self._idle.wait()
 
     def take_failures(self) -> tuple[list[MemphisError], int]:
@@ -380,23 +441,37 @@ class StationSender:
                 self._in_flight += 1
                 turn.set_result(None)
 
-    def note_failure(self, pending: PendingProduce, error: MemphisError, nonblocking: bool) -> None:
-        """For pending results: see to it that somebody hears of it."""
-        if not nonblocking:
-            return
+    def note_failure(self, pending: PendingProduce, error: MemphisError) -> bool:
+        """For pending results: see to it that somebody hears of it; True if it is only counted."""
         if self._on_error is not None:
             pending.seen = True
             self._report(self._on_error, error)
-        elif len(self._failures) < _FAILURES_KEPT:
+            return False
+        if len(self._failures) >= _FAILURES_KEPT:
+            self._failures = deque(kept for kept in self._failures if not kept.seen)
+        if len(self._failures) < _FAILURES_KEPT:
             self._failures.append(pending)
-        else:
-            self._failures_dropped += 1
+            return False
+        self._failures_dropped += 1
+        return True
+
+    def uncount_failure(self) -> None:
+        """For pending results: one that was only counted was seen after all."""
+        self._failures_dropped = max(0, self._failures_dropped - 1)
 
     def _report(self, callback: ErrorCallback, error: MemphisError) -> None:
         try:
             callback(error)
         except Exception:  # noqa: BLE001 - supervisor: an application's callback must not stop the producer
             _log.exception("the error callback of a producer of %s failed", self.station_name)
+
+
+def _window_s(options: StationOptions) -> float:
+    """For how long the engine knows a message id again."""
+    window_s = options.idempotency_window_ms / 1000
+    if options.retention_type is Retention.MAX_MESSAGE_AGE_SECONDS:
+        return min(window_s, options.retention_value)
+    return window_s
 
 
 def summarize_failures(errors: list[MemphisError], dropped: int, what: str) -> MemphisError | None:

@@ -53,11 +53,11 @@ class Receipt:
     are called while answers are being read: they must be quick and must not raise.
     """
 
-    __slots__ = ("deadline", "frame", "resendable", "subject")
+    __slots__ = ("deadline", "frame", "resend_until", "subject")
 
     frame: bytes
     subject: bytes
-    resendable: bool
+    resend_until: float
     deadline: float
 
     def confirmed(self, sequence: int, duplicate: bool, answer: bytes) -> None:
@@ -180,7 +180,7 @@ class Publisher:
         payload: bytes | bytearray | memoryview,
         *,
         header: bytes = b"",
-        resendable: bool,
+        resend_s: float,
         deadline_s: float,
     ) -> asyncio.Future[PublishResult]:
         """Send a message; the order of calls is the order on the wire.
@@ -192,8 +192,8 @@ class Publisher:
             subject: Where to; the caller vouches that it has no spaces and no line breaks.
             payload: The content, copied at once.
             header: A whole header block with its final line end, or nothing.
-            resendable: Whether it carries an id by which the engine tells a second copy, so that it
-                may be sent again after a disconnect.
+            resend_s: For how many seconds from now it may be sent again after a disconnect, because
+                it carries an id by which the engine then still tells a second copy; 0: never.
             deadline_s: Seconds from now after which the future fails without an answer.
 
         Returns:
@@ -213,7 +213,7 @@ class Publisher:
             subject,
             payload,
             header=header,
-            resendable=resendable,
+            resend_s=resend_s,
             deadline_s=deadline_s,
         )
         return future
@@ -225,7 +225,7 @@ class Publisher:
         payload: bytes,
         *,
         header: bytes,
-        resendable: bool,
+        resend_s: float,
         deadline_s: float,
     ) -> None:
         """Like :meth:`send`, but tells ``receipt``, which costs less than a future.
@@ -251,10 +251,11 @@ class Publisher:
             frame = b"PUB %b %b%d %d\r\n%b\r\n" % (
                 subject, self._reply_prefix, token, size, payload,
             )  # fmt: skip
-        deadline = self._loop.time() + deadline_s
+        now = self._loop.time()
+        deadline = now + deadline_s
         receipt.frame = frame
         receipt.subject = subject
-        receipt.resendable = resendable
+        receipt.resend_until = now + resend_s if resend_s else 0
         receipt.deadline = deadline
         in_flight[token] = receipt
         self._bytes += len(frame)
@@ -412,26 +413,33 @@ class Publisher:
         self._is_connected = False
         self._queue = []
         self._stalls.clear()
-        for token, publish in list(self._in_flight.items()):
-            if self._may_be_stored(token) and not publish.resendable:
-                self._remove(
-                    token,
-                    MemphisNotConfirmedError(
-                        "the connection broke before the acknowledgement came; the message may or "
-                        f"may not be stored, and has no id to send it again safely: {reason}"
-                    ),
-                )
-        self._progressed()
+        self._fail_unsafe(0, f"has no id to send it again safely: {reason}")
 
     def connection_restored(self) -> None:
         """Send what waits, in the order of the first time; newer messages come after."""
         self._is_connected = True
+        self._fail_unsafe(
+            self._loop.time(), "the engine may have forgotten its id, so a copy could be stored twice"
+        )
         for token, publish in self._in_flight.items():
             if token < self._first_unwritten:
                 self._sent_again += 1
             self._queue.append(publish.frame)
         self._held.clear()
         self._connection.schedule_flush()
+
+    def _fail_unsafe(self, now: float, why: str) -> None:
+        """Give up the messages that may be stored and must not be sent a second time any more."""
+        for token, publish in list(self._in_flight.items()):
+            if self._may_be_stored(token) and publish.resend_until <= now:
+                self._remove(
+                    token,
+                    MemphisNotConfirmedError(
+                        "the connection broke before the acknowledgement came; the message may or "
+                        f"may not be stored, and {why}"
+                    ),
+                )
+        self._progressed()
 
     def connection_closed(self, reason: str) -> None:
         """Everything ends."""
