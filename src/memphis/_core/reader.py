@@ -23,7 +23,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from memphis.exceptions import (
     MemphisClosedError,
@@ -36,7 +36,7 @@ from memphis.wire.errors import ErrorCode
 
 if TYPE_CHECKING:
     from memphis.transport.connection import Connection
-    from memphis.transport.puller import Puller
+    from memphis.transport.puller import Pull, Puller
 
 _M = TypeVar("_M")
 
@@ -45,20 +45,31 @@ _SLICE_FIRST_S: Final = 0.05
 _SLICE_LONGEST_S: Final = 1.0
 _ANSWER_GRACE_S: Final = 1.0
 """How long past its deadline a read waits for the engine's word that a pull has ended."""
-_REFRESH_AGE: Final = 0.1
-"""From this part of the ack time on, a buffered message's time is started anew when it is taken."""
+_SWEEP_LONGEST_S: Final = 10.0
+_QUICK_S: Final = 0.5
+_REFRESH_SHARE: Final = 1 / 3
+"""How often the time of buffered messages is started anew, as a part of the ack time."""
+_HELD_ACK_TIMES_MAX: Final = 10
+_FRESH_SHARE: Final = 0.9
+"""With less of its time left than this, a message's time is started anew when it is taken."""
+_EXPIRY_AGE: Final = 0.9
+"""From here on it is left to the engine: its clock began to run when it sent the message."""
 _IN_PROGRESS: Final = b"+WPI"
 _NAK: Final = b"-NAK"
 
 
-_Buffered: TypeAlias = tuple[MessageFrame, float]
-"""A message as it came, and when."""
+class _Buffered(NamedTuple):
+    """A message as it came; when; and until when the engine takes it for ours."""
+
+    frame: MessageFrame
+    arrived: float
+    until: float
 
 
 class _Partition:
     """One partition as the reader sees it: where to ask, what is under way, what has arrived."""
 
-    __slots__ = ("buffer", "end", "number", "outstanding", "subject", "until")
+    __slots__ = ("buffer", "end", "number", "outstanding", "pull", "subject", "until")
 
     def __init__(self, number: int, subject: str) -> None:
         self.number = number
@@ -66,6 +77,8 @@ class _Partition:
         self.buffer: deque[_Buffered] = deque()
         self.outstanding = 0
         self.until = 0.0
+        self.pull: Pull | None = None
+        """The pull that waits in the engine for messages to come, if one does."""
         self.end: PullEnd | None = None
 
 
@@ -96,13 +109,16 @@ class GroupReader(Generic[_M]):
         self._make_message = make_message
         self._is_gone = is_gone
         self._max_ack_time_s = max_ack_time_s
-        self._refresh_age_s = _REFRESH_AGE * max_ack_time_s
+        self._expiry_s = _EXPIRY_AGE * max_ack_time_s
         self._partitions = {number: _Partition(number, s) for number, s in subjects.items()}
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
         self._first = 0
         self._closed = False
         self._interrupted = False
+        self._lead = 1
+        self._arrived_at = -_QUICK_S
+        self._refreshing: asyncio.TimerHandle | None = None
         connection.add_listener(self)
 
     @property
@@ -120,8 +136,7 @@ class GroupReader(Generic[_M]):
 
         Raises:
             MemphisNotFoundError: The station or the group is gone.
-            MemphisConnectError: There is nothing to return, and the connection is closed or was
-                lost and did not come back in time.
+            MemphisConnectError: There is nothing to return, and the connection is closed or given up.
             MemphisClosedError: The consumer was destroyed.
 
         Cancelling is safe: what has arrived is given to the next read.
@@ -131,9 +146,17 @@ class GroupReader(Generic[_M]):
             return self._take(batch_size, chosen)
 
     async def arrive(self, batch_size: int, wait_s: float, numbers: Sequence[int]) -> None:
-        """Return as soon as a message is there for :meth:`take_one`; as :meth:`read` otherwise."""
+        """Return as soon as a message is there for :meth:`take_one`; as :meth:`read` otherwise.
+
+        How many are asked for follows the caller's pace: one at first and whenever the last ones
+        took it longer than half a second, else twice as many as before, up to the batch. So what
+        waits here, and has cost a delivery if the caller goes away, is soon handled or very little.
+        """
         async with self._turn:
-            await self._fill(batch_size, wait_s, numbers, 1)
+            is_quick = time.monotonic() - self._arrived_at < _QUICK_S
+            self._lead = min(2 * self._lead, batch_size) if is_quick else 1
+            await self._fill(self._lead, wait_s, numbers, 1)
+            self._arrived_at = time.monotonic()
 
     async def _fill(
         self, batch_size: int, wait_s: float, numbers: Sequence[int], enough: int
@@ -150,8 +173,8 @@ class GroupReader(Generic[_M]):
             await self._wait(batch_size, chosen, enough, deadline)
         if len(chosen) > 1 and not _ready(chosen) and not self._interrupted:
             await self._sweep(batch_size, chosen, enough)
-        if not _ready(chosen) and not self._connection.is_connected:
-            raise MemphisConnectError("the connection is lost and did not come back in time")
+        if not _ready(chosen):
+            self._connection.check_open()
         return chosen
 
     def prefetch(self, batch_size: int, wait_s: float, numbers: Sequence[int]) -> None:
@@ -170,9 +193,10 @@ class GroupReader(Generic[_M]):
         return None
 
     def wake(self) -> None:
-        """Have a read that is waiting return with what it has."""
+        """Have a read that is waiting return with what it has, and wait in the engine no more."""
         self._interrupted = True
         self._changed.set()
+        self._cancel_waiting()
 
     async def wait_connected(self, wait_s: float) -> bool:
         """Wait for a lost connection; False if it was not back in time or :meth:`wake` came first.
@@ -204,15 +228,24 @@ class GroupReader(Generic[_M]):
         self._closed = True
         self._changed.set()
         self._connection.remove_listener(self)
+        # First: what is given back must not come to a pull of our own, and be counted again.
+        self._cancel_waiting()
+        self.release()
+
+    def release(self) -> None:
+        """Give back what has arrived and was not taken: nobody here will take it."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            self._refreshing = None
         for partition in self._partitions.values():
             while partition.buffer:
-                self._give_back(partition.buffer.popleft()[0])
+                self._give_back(partition.buffer.popleft().frame)
 
     # The phases of a read.
 
     async def _sweep(self, batch_size: int, chosen: list[_Partition], enough: int) -> None:
         queue = deque(chosen)
-        deadline = time.monotonic() + _ANSWER_GRACE_S
+        deadline = time.monotonic() + _SWEEP_LONGEST_S
         while queue and _ready(chosen) < enough:
             asked = self._ask(batch_size, chosen, queue, 0)
             if not asked or not await self._wait_ends(asked, deadline):
@@ -225,6 +258,7 @@ class GroupReader(Generic[_M]):
         self, batch_size: int, chosen: list[_Partition], enough: int, deadline: float
     ) -> None:
         slice_s = _SLICE_FIRST_S
+        queue = deque(chosen)
         while _ready(chosen) < enough and not self._interrupted:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
@@ -234,7 +268,8 @@ class GroupReader(Generic[_M]):
                     return
                 continue
             wait_s = left_s if len(chosen) == 1 else min(slice_s, left_s)
-            self._ask(batch_size, chosen, deque(chosen), wait_s)
+            asked = self._ask(batch_size, chosen, queue.copy(), wait_s)
+            queue.rotate(-len(asked))
             await self._wait_enough(chosen, enough, deadline)
             if not await self._check_alive(chosen):
                 await asyncio.sleep(min(slice_s, left_s))
@@ -315,26 +350,41 @@ class GroupReader(Generic[_M]):
 
         def ended(end: PullEnd) -> None:
             partition.outstanding = 0
+            partition.pull = None
             partition.end = end
             self._changed.set()
 
-        self._puller.pull(
+        pull = self._puller.pull(
             partition.subject, batch=count, expires_s=expires_s, on_message=arrived, on_end=ended
         )
+        partition.pull = pull if expires_s > 0 else None
+
+    def _cancel_waiting(self) -> None:
+        """End the pulls that wait for messages.
+
+        Those that do not wait end by themselves at once, and what they bring is better taken.
+        """
+        for partition in self._partitions.values():
+            if partition.pull is not None:
+                partition.pull.cancel()
 
     def _keep(self, partition: _Partition, frame: MessageFrame) -> None:
         if self._closed:
             self._give_back(frame)
         else:
-            partition.buffer.append((frame, time.monotonic()))
+            now = time.monotonic()
+            partition.buffer.append(_Buffered(frame, now, now + self._expiry_s))
+            if self._refreshing is None:
+                self._refresh_later()
         self._changed.set()
 
     def _give_back(self, frame: MessageFrame) -> None:
-        if self._connection.is_connected:
-            self._connection.publish(frame[3], _NAK)
+        give_back(self._connection, frame[3])
 
     async def _check_alive(self, chosen: list[_Partition]) -> bool:
         """False if the engine did not find the group just now; raises if it is gone for good."""
+        if any(p.end is PullEnd.LOST for p in chosen):
+            return False  # the engine has no place for this pull at the moment
         gone = [p for p in chosen if p.end is PullEnd.GONE]
         if not gone:
             return True
@@ -356,11 +406,32 @@ class GroupReader(Generic[_M]):
 
     def _drop_expired(self) -> None:
         """Forget what has run out of its ack time: the engine delivers it again by itself."""
-        oldest = time.monotonic() - self._max_ack_time_s
+        now = time.monotonic()
         for partition in self._partitions.values():
             buffer = partition.buffer
-            while buffer and buffer[0][1] <= oldest:
+            while buffer and buffer[0].until <= now:
                 buffer.popleft()
+
+    def _refresh_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._refreshing = loop.call_later(_REFRESH_SHARE * self._max_ack_time_s, self._refresh)
+
+    def _refresh(self) -> None:
+        """Tell the engine that what waits here is still ours, so that waiting costs no delivery.
+
+        Not for ever: whoever has forgotten this consumer must not keep messages from its group.
+        """
+        self._refreshing = None
+        self._drop_expired()
+        now = time.monotonic()
+        oldest = now - _HELD_ACK_TIMES_MAX * self._max_ack_time_s
+        for partition in self._partitions.values():
+            for index, held in enumerate(partition.buffer):
+                if held.arrived > oldest and self._connection.is_connected:
+                    self._connection.publish(held.frame[3], _IN_PROGRESS)
+                    partition.buffer[index] = held._replace(until=now + self._expiry_s)
+        if self.buffered:
+            self._refresh_later()
 
     def _take(self, batch_size: int, chosen: list[_Partition]) -> list[_M]:
         taken: list[_M] = []
@@ -370,8 +441,8 @@ class GroupReader(Generic[_M]):
         return taken
 
     def _message(self, partition: _Partition) -> _M:
-        (_, _, _, ack_subject, header, payload), arrived = partition.buffer.popleft()
-        if time.monotonic() - arrived > self._refresh_age_s:
+        (_, _, _, ack_subject, header, payload), _, until = partition.buffer.popleft()
+        if until - time.monotonic() < _FRESH_SHARE * self._expiry_s:
             self._connection.publish(ack_subject, _IN_PROGRESS)
         return self._make_message(partition.number, ack_subject, header, payload)
 
@@ -380,6 +451,12 @@ class GroupReader(Generic[_M]):
         first = self._first % len(numbers)
         self._first += 1
         return [self._partitions[n] for n in itertools.chain(numbers[first:], numbers[:first])]
+
+
+def give_back(connection: Connection, ack_subject: bytes) -> None:
+    """Have a message that nobody here takes delivered to another member of its group."""
+    if connection.is_connected:
+        connection.publish(ack_subject, _NAK)
 
 
 def _ready(chosen: list[_Partition]) -> int:

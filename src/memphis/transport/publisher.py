@@ -419,7 +419,8 @@ class Publisher:
         """Send what waits, in the order of the first time; newer messages come after."""
         self._is_connected = True
         self._fail_unsafe(
-            self._loop.time(), "the engine may have forgotten its id, so a copy could be stored twice"
+            self._loop.time(),
+            "the engine may have forgotten its id, so a copy could be stored twice",
         )
         for token, publish in self._in_flight.items():
             if token < self._first_unwritten:

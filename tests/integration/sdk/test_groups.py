@@ -264,3 +264,32 @@ async def test_what_was_fetched_ahead_goes_back_at_destroy(memphis, name):
     await eventually(is_ahead, SOON_S)
     await leaving.destroy()
     assert numbers_of(await read(staying, 5)) == [5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("how", ["destroy", "stop", "close"])
+async def test_who_leaves_uses_up_no_deliveries(broker, memphis, name, how):
+    """A member that ends while it waits for messages does not get what comes after that.
+
+    Nor does what it gives back come to itself again: a message with two deliveries would be gone.
+    """
+    await fill(await memphis.producer(name, "p"), range(4))
+    staying = await memphis.consumer(name, "s", "g", max_ack_time_ms=600_000)
+    connection = await connect(broker)
+    leaving = await connection.consumer(
+        name, "l", "g", max_ack_time_ms=600_000, batch_max_time_to_wait_ms=600_000
+    )
+    fetching = asyncio.create_task(leaving.fetch(10))
+
+    async def are_held() -> bool:
+        return (await group_info(memphis, name, "g")).unacknowledged == 4
+
+    await eventually(are_held, SOON_S)
+    await (connection.close() if how == "close" else getattr(leaving, how)())
+    await asyncio.wait({fetching})
+    await fill(await memphis.producer(name, "p"), range(4, 8))
+    if how == "stop":
+        assert numbers_of(fetching.result()) == [0, 1, 2, 3]
+        assert numbers_of(await read(staying, 4)) == [4, 5, 6, 7]
+    else:
+        assert sorted(numbers_of(await read(staying, 8))) == list(range(8))
+    await connection.close()

@@ -105,10 +105,10 @@ async def test_given_up(broker, proxy, name, giving_up):
 async def test_an_attempt_that_succeeds_starts_the_count_anew(broker, proxy):
     """max_reconnect counts failures in a row, not over the life of a connection."""
     memphis = await connect_through(proxy, broker, max_reconnect=3, reconnect_interval_ms=200)
-    for _ in range(5):
+    connection = memphis._session.connection
+    for number in range(1, 6):
         proxy.cut()
-        await eventually(lambda: not memphis.is_connected())
-        await eventually(memphis.is_connected, SOON_S)
+        await eventually(lambda n=number: connection.statistics().reconnects == n, SOON_S)
     await memphis.close()
 
 
