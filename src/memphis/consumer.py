@@ -211,7 +211,7 @@ class Consumer:
         self._reader.wake()
         if self._consuming is not None and not runs_inside(self._consuming):
             await asyncio.wait({self._consuming})
-        self._reader.release()
+        await self._reader.release_rest()
 
     def pause(self) -> None:
         """Poll no more until :meth:`resume`; a handler that is running finishes its batch."""

@@ -232,6 +232,11 @@ class GroupReader(Generic[_M]):
         self._cancel_waiting()
         self.release()
 
+    async def release_rest(self) -> None:
+        """As :meth:`release`, once the read that is under way has taken what it returns."""
+        async with self._turn:
+            self.release()
+
     def release(self) -> None:
         """Give back what has arrived and was not taken: nobody here will take it."""
         if self._refreshing is not None:

@@ -123,7 +123,10 @@ async def test_cancelling_loses_nothing(memphis, name):
         await asyncio.wait({iterating})
         await producing
     iterating = asyncio.create_task(take_all())
-    await eventually(lambda: len(found) == 20, SOON_S)
+    # Asking for more means that the loop has begun: to stop it before would be of no effect.
+    await eventually(
+        lambda: len(found) == 20 and consumer._reader._partitions[1].outstanding, SOON_S
+    )
     await consumer.stop()
     await iterating
     assert found == list(range(20))
