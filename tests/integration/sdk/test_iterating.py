@@ -123,10 +123,8 @@ async def test_cancelling_loses_nothing(memphis, name):
         await asyncio.wait({iterating})
         await producing
     iterating = asyncio.create_task(take_all())
-    # Asking for more means that the loop has begun: to stop it before would be of no effect.
-    await eventually(
-        lambda: len(found) == 20 and consumer._reader._partitions[1].outstanding, SOON_S
-    )
+    # A read under way means that the loop has begun: to stop it before would be of no effect.
+    await eventually(lambda: len(found) == 20 and consumer._reader._turn.locked(), SOON_S)
     await consumer.stop()
     await iterating
     assert found == list(range(20))
