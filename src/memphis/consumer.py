@@ -6,6 +6,7 @@ The flow: the engine → puller → :class:`GroupReader` → ``Message`` → you
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 import time
@@ -154,20 +155,21 @@ class Consumer:
         """Take up to ``batch_size`` messages, from all partitions in turn.
 
         Returns when the batch is full or the consumer's ``batch_max_time_to_wait_ms`` has passed;
-        the list is empty only if no partition had a message.
+        the list is empty only if no partition had a message, or the connection is lost for the moment
+        (see ``Memphis.is_connected``).
 
         Args:
             batch_size: 1 to 5000.
             consumer_partition_key: Take only from the partition that this key goes to.
             consumer_partition_number: Take only from this partition.
             prefetch: Ask for the next batch at once, so that the next fetch finds it here. At most
-                one batch is held, and none longer than the consumer's ``max_ack_time_ms``.
+                one batch is held, and for at most ten times the consumer's ``max_ack_time_ms``.
 
         Raises:
             MemphisUsageError: A bad batch size or partition choice.
             MemphisClosedError: The consumer was destroyed.
             MemphisNotFoundError: The station or the group is gone.
-            MemphisConnectError: The connection is closed, or lost for longer than the wait.
+            MemphisConnectError: The connection is closed or given up.
 
         Cancelling loses nothing: what has arrived is given to the next fetch. Concurrent fetches
         take turns.
@@ -201,13 +203,15 @@ class Consumer:
     async def stop(self) -> None:
         """End :meth:`consume` or ``async for`` after the batch in hand; the group keeps its position.
 
-        Waits until the handler has returned, unless it is the handler that calls this.
+        Waits until the handler has returned, unless it is the handler that calls this. What was fetched
+        ahead goes back to the group.
         """
         self._stopping.set()
         self._running.set()
         self._reader.wake()
         if self._consuming is not None and not runs_inside(self._consuming):
             await asyncio.wait({self._consuming})
+        await self._reader.release_rest()
 
     def pause(self) -> None:
         """Poll no more until :meth:`resume`; a handler that is running finishes its batch."""
@@ -302,13 +306,12 @@ class Consumer:
     async def _poll(self, numbers: Sequence[int]) -> list[Message] | None:
         """A batch; None if the connection is lost for the moment."""
         options = self._options
-        try:
-            return await self._reader.read(
-                options.batch_size, options.batch_max_time_to_wait_ms / 1000, numbers
-            )
-        except MemphisConnectError:
-            if self._connection.is_closed:
-                raise
+        messages = await self._reader.read(
+            options.batch_size, options.batch_max_time_to_wait_ms / 1000, numbers
+        )
+        if messages or self._connection.is_connected:
+            return messages
+        # Nobody knows whether the station has run dry.
         await self._reader.wait_connected(_RECONNECT_CHECK_S)
         return None
 
@@ -365,7 +368,7 @@ def new_consumer(
         session.connection,
         session.puller,
         membership.pull_subjects(),
-        lambda *parts: Message(source, *parts),
+        functools.partial(Message, source),
         membership.is_gone,
         max_ack_time_s,
     )

@@ -12,7 +12,7 @@ from memphis._core.dialing import ConnectArguments, connect_options
 from memphis._core.kept import Kept
 from memphis._core.membership import Membership, check_join
 from memphis._core.schemas import read_schema_file
-from memphis._core.sending import StationSender
+from memphis._core.sending import StationSender, summarize_failures
 from memphis._core.session import Session
 from memphis._core.stations import list_stations, open_station, station_options
 from memphis._core.users import StationUsers
@@ -169,8 +169,10 @@ class Memphis:
             await session.close()
             self._kept_producers.clear()
             self._kept_consumers.clear()
-        if failures:
-            raise failures[0]
+        failures += self._users.late_failures()
+        error = summarize_failures(failures, 0, "this connection")
+        if error is not None:
+            raise error
 
     # Stations.
 

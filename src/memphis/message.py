@@ -152,7 +152,11 @@ class Message:
             MemphisUsageError: The message was settled in another way before.
             MemphisConnectError: The connection is closed.
         """
-        self._settle(_ACK, "acknowledged")
+        if self._settled:
+            self._settle(_ACK, "acknowledged")
+        else:
+            self._source.connection.acknowledge(self._ack_subject)
+            self._settled = "acknowledged"
 
     async def nack(self) -> None:
         """Have the message delivered again to the group at once, if deliveries are left.

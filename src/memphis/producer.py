@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from memphis._core.payload import encode_payload
 from memphis._core.sending import (
+    NO_CHOICE,
     WINDOW_DEFAULT,
+    Choice,
     PendingProduce,
     ProduceResult,
     StationSender,
@@ -23,7 +25,7 @@ from memphis.exceptions import (
     MemphisPartlyProducedError,
     MemphisUsageError,
 )
-from memphis.headers import Headers, checked_headers
+from memphis.headers import Headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from memphis._core.tasks import TaskOwner
 
 __all__ = ["PendingProduce", "ProduceResult", "Producer"]
+
+_ACK_WAIT_DEFAULT_S: Final = 15
+_ACK_WAIT_MAX_S: Final = 86_400
 
 
 class Producer:
@@ -127,39 +132,64 @@ class Producer:
         """
         if self._closed:
             raise MemphisClosedError(f"the producer {self.producer_name!r} was destroyed")
-        window = _window(concurrent_task_limit, limit_concurrent_tasks)
-        _check_wait(ack_wait_sec)
+        window = WINDOW_DEFAULT
+        if concurrent_task_limit is not None or limit_concurrent_tasks is not None:
+            window = _window(concurrent_task_limit, limit_concurrent_tasks)
+        if ack_wait_sec != _ACK_WAIT_DEFAULT_S:
+            _check_wait(ack_wait_sec)
         if msg_id == "":
             msg_id = None  # the original's callers pass "" for "none"
-        payload = encode_payload(message)
-        checked = checked_headers(headers)
         nonblocking = bool(nonblocking or async_produce)
-        for sender in self._senders:  # each is asked before any sends: a bad argument sends nothing
-            sender.check(producer_partition_key, producer_partition_number, msg_id)
+        choice = NO_CHOICE
+        if (
+            msg_id is not None
+            or producer_partition_key is not None
+            or producer_partition_number != -1
+        ):
+            choice = Choice(msg_id, producer_partition_key, producer_partition_number)
+            for sender in self._senders:  # all are asked before any sends
+                sender.check(choice)
+        payload = message if type(message) is bytes else encode_payload(message)
+        if len(self._senders) > 1:
+            pending = await self._send_to_all(
+                payload, headers, choice, window, ack_wait_sec, nonblocking
+            )
+            return pending if nonblocking else await _all_results(self._senders, pending)
+        sender = self._senders[0]
+        header = sender.header(headers, msg_id)
+        sent = sender.send_now(
+            payload, header, choice, window=window, deadline_s=ack_wait_sec, nonblocking=nonblocking
+        ) or await sender.send(
+            payload, header, choice, window=window, deadline_s=ack_wait_sec, nonblocking=nonblocking
+        )
+        return sent if nonblocking else await sent
+
+    async def _send_to_all(
+        self,
+        payload: bytes,
+        headers: Headers | Mapping[str, str] | None,
+        choice: Choice,
+        window: int,
+        deadline_s: float,
+        nonblocking: bool,
+    ) -> list[PendingProduce]:
+        """Send to every station; one that fails does not keep the others from having it."""
+        blocks = [sender.header(headers, choice.message_id) for sender in self._senders]
         pending: list[PendingProduce] = []
-        for sender in self._senders:
+        for sender, header in zip(self._senders, blocks, strict=True):
             try:
                 sent = await sender.send(
                     payload,
-                    headers=checked,
-                    message_id=msg_id,
-                    key=producer_partition_key,
-                    number=producer_partition_number,
+                    header,
+                    choice,
                     window=window,
-                    deadline_s=ack_wait_sec,
+                    deadline_s=deadline_s,
                     nonblocking=nonblocking,
                 )
             except MemphisError as error:
-                if len(self._senders) == 1:
-                    raise
-                # The others may have it already, and the rest shall have it, too.
                 sent = sender.fail(error, nonblocking=nonblocking)
             pending.append(sent)
-        if nonblocking:
-            return pending[0] if len(pending) == 1 else pending
-        if len(pending) == 1:
-            return await pending[0]
-        return await _all_results(self._senders, pending)
+        return pending
 
     async def flush(self) -> None:
         """Wait until every message sent so far is confirmed or has failed.
@@ -170,7 +200,7 @@ class Producer:
         """
         for sender in self._senders:
             await sender.flush()
-        error = self._take_error()
+        error = self.take_error()
         if error is not None:
             raise error
 
@@ -188,12 +218,15 @@ class Producer:
         return self._destroying
 
     async def _destroy(self) -> None:
-        try:
-            await self.flush()
-        finally:
-            self._forget(self)
+        for sender in self._senders:
+            await sender.drain()
+        error = self.take_error()
+        self._forget(self)
+        if error is not None:
+            raise error
 
-    def _take_error(self) -> MemphisError | None:
+    def take_error(self) -> MemphisError | None:
+        """For ``Memphis.close``: the failures that nobody was told of, as one; each is given once."""
         errors: list[MemphisError] = []
         dropped = 0
         for sender in self._senders:
@@ -206,8 +239,10 @@ class Producer:
 def _check_wait(ack_wait_sec: float) -> None:
     if isinstance(ack_wait_sec, bool) or not isinstance(ack_wait_sec, int | float):
         raise MemphisUsageError(f"ack_wait_sec must be a number, not {type(ack_wait_sec).__name__}")
-    if not ack_wait_sec > 0:
-        raise MemphisUsageError(f"ack_wait_sec must be above 0, not {ack_wait_sec}")
+    if not 0 < ack_wait_sec <= _ACK_WAIT_MAX_S:
+        raise MemphisUsageError(
+            f"ack_wait_sec must be above 0 and at most {_ACK_WAIT_MAX_S}, not {ack_wait_sec}"
+        )
 
 
 def _window(limit: int | None, other_limit: int | None) -> int:

@@ -91,6 +91,8 @@ class Station:
         return self._destroying
 
     async def _destroy(self, retries: int) -> None:
-        await self._rpc.call(StationRemove(name=self._state.name), Done, retries=retries)
+        await self._rpc.call(
+            StationRemove(name=self._state.name), Done, retries=retries, if_gone=Done()
+        )
         self._state.apply(None)
         await self._end_users(self.name)

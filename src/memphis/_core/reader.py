@@ -23,13 +23,14 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from memphis.exceptions import (
     MemphisClosedError,
     MemphisConnectError,
     MemphisNotFoundError,
 )
+from memphis.transport.protocol import MessageFrame
 from memphis.transport.puller import PullEnd
 from memphis.wire.errors import ErrorCode
 
@@ -44,8 +45,13 @@ _SLICE_FIRST_S: Final = 0.05
 _SLICE_LONGEST_S: Final = 1.0
 _ANSWER_GRACE_S: Final = 1.0
 """How long past its deadline a read waits for the engine's word that a pull has ended."""
-_REFRESH_AGE: Final = 0.1
-"""From this part of the ack time on, a buffered message's time is started anew when it is taken."""
+_SWEEP_LONGEST_S: Final = 10.0
+_QUICK_S: Final = 0.5
+_REFRESH_SHARE: Final = 1 / 3
+"""How often the time of buffered messages is started anew, as a part of the ack time."""
+_HELD_ACK_TIMES_MAX: Final = 10
+_FRESH_SHARE: Final = 0.9
+"""With less of its time left than this, a message's time is started anew when it is taken."""
 _EXPIRY_AGE: Final = 0.9
 """From here on it is left to the engine: its clock began to run when it sent the message."""
 _IN_PROGRESS: Final = b"+WPI"
@@ -53,10 +59,11 @@ _NAK: Final = b"-NAK"
 
 
 class _Buffered(NamedTuple):
-    ack_subject: bytes
-    header: bytes
-    payload: bytes
+    """A message as it came; when; and until when the engine takes it for ours."""
+
+    frame: MessageFrame
     arrived: float
+    until: float
 
 
 class _Partition:
@@ -102,12 +109,16 @@ class GroupReader(Generic[_M]):
         self._make_message = make_message
         self._is_gone = is_gone
         self._max_ack_time_s = max_ack_time_s
+        self._expiry_s = _EXPIRY_AGE * max_ack_time_s
         self._partitions = {number: _Partition(number, s) for number, s in subjects.items()}
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
         self._first = 0
         self._closed = False
         self._interrupted = False
+        self._lead = 1
+        self._arrived_at = -_QUICK_S
+        self._refreshing: asyncio.TimerHandle | None = None
         connection.add_listener(self)
 
     @property
@@ -125,8 +136,7 @@ class GroupReader(Generic[_M]):
 
         Raises:
             MemphisNotFoundError: The station or the group is gone.
-            MemphisConnectError: There is nothing to return, and the connection is closed or was
-                lost and did not come back in time.
+            MemphisConnectError: There is nothing to return, and the connection is closed or given up.
             MemphisClosedError: The consumer was destroyed.
 
         Cancelling is safe: what has arrived is given to the next read.
@@ -136,9 +146,17 @@ class GroupReader(Generic[_M]):
             return self._take(batch_size, chosen)
 
     async def arrive(self, batch_size: int, wait_s: float, numbers: Sequence[int]) -> None:
-        """Return as soon as a message is there for :meth:`take_one`; as :meth:`read` otherwise."""
+        """Return as soon as a message is there for :meth:`take_one`; as :meth:`read` otherwise.
+
+        How many are asked for follows the caller's pace: one at first and whenever the last ones
+        took it longer than half a second, else twice as many as before, up to the batch. So what
+        waits here, and has cost a delivery if the caller goes away, is soon handled or very little.
+        """
         async with self._turn:
-            await self._fill(batch_size, wait_s, numbers, 1)
+            is_quick = time.monotonic() - self._arrived_at < _QUICK_S
+            self._lead = min(2 * self._lead, batch_size) if is_quick else 1
+            await self._fill(self._lead, wait_s, numbers, 1)
+            self._arrived_at = time.monotonic()
 
     async def _fill(
         self, batch_size: int, wait_s: float, numbers: Sequence[int], enough: int
@@ -155,8 +173,8 @@ class GroupReader(Generic[_M]):
             await self._wait(batch_size, chosen, enough, deadline)
         if len(chosen) > 1 and not _ready(chosen) and not self._interrupted:
             await self._sweep(batch_size, chosen, enough)
-        if not _ready(chosen) and not self._connection.is_connected:
-            raise MemphisConnectError("the connection is lost and did not come back in time")
+        if not _ready(chosen):
+            self._connection.check_open()
         return chosen
 
     def prefetch(self, batch_size: int, wait_s: float, numbers: Sequence[int]) -> None:
@@ -212,15 +230,27 @@ class GroupReader(Generic[_M]):
         self._connection.remove_listener(self)
         # First: what is given back must not come to a pull of our own, and be counted again.
         self._cancel_waiting()
+        self.release()
+
+    async def release_rest(self) -> None:
+        """As :meth:`release`, once the read that is under way has taken what it returns."""
+        async with self._turn:
+            self.release()
+
+    def release(self) -> None:
+        """Give back what has arrived and was not taken: nobody here will take it."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            self._refreshing = None
         for partition in self._partitions.values():
             while partition.buffer:
-                self._give_back(partition.buffer.popleft())
+                self._give_back(partition.buffer.popleft().frame)
 
     # The phases of a read.
 
     async def _sweep(self, batch_size: int, chosen: list[_Partition], enough: int) -> None:
         queue = deque(chosen)
-        deadline = time.monotonic() + _ANSWER_GRACE_S
+        deadline = time.monotonic() + _SWEEP_LONGEST_S
         while queue and _ready(chosen) < enough:
             asked = self._ask(batch_size, chosen, queue, 0)
             if not asked or not await self._wait_ends(asked, deadline):
@@ -233,6 +263,7 @@ class GroupReader(Generic[_M]):
         self, batch_size: int, chosen: list[_Partition], enough: int, deadline: float
     ) -> None:
         slice_s = _SLICE_FIRST_S
+        queue = deque(chosen)
         while _ready(chosen) < enough and not self._interrupted:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
@@ -242,7 +273,8 @@ class GroupReader(Generic[_M]):
                     return
                 continue
             wait_s = left_s if len(chosen) == 1 else min(slice_s, left_s)
-            self._ask(batch_size, chosen, deque(chosen), wait_s)
+            asked = self._ask(batch_size, chosen, queue.copy(), wait_s)
+            queue.rotate(-len(asked))
             await self._wait_enough(chosen, enough, deadline)
             if not await self._check_alive(chosen):
                 await asyncio.sleep(min(slice_s, left_s))
@@ -316,8 +348,9 @@ class GroupReader(Generic[_M]):
         partition.until = time.monotonic() + expires_s
         partition.end = None
 
-        def arrived(frame: tuple[Any, ...]) -> None:
-            partition.outstanding = max(0, partition.outstanding - 1)
+        def arrived(frame: MessageFrame) -> None:
+            if partition.outstanding:
+                partition.outstanding -= 1
             self._keep(partition, frame)
 
         def ended(end: PullEnd) -> None:
@@ -340,20 +373,23 @@ class GroupReader(Generic[_M]):
             if partition.pull is not None:
                 partition.pull.cancel()
 
-    def _keep(self, partition: _Partition, frame: tuple[Any, ...]) -> None:
-        _, _, _, ack_subject, header, payload = frame
-        message = _Buffered(ack_subject, header, payload, time.monotonic())
+    def _keep(self, partition: _Partition, frame: MessageFrame) -> None:
         if self._closed:
-            self._give_back(message)
+            self._give_back(frame)
         else:
-            partition.buffer.append(message)
+            now = time.monotonic()
+            partition.buffer.append(_Buffered(frame, now, now + self._expiry_s))
+            if self._refreshing is None:
+                self._refresh_later()
         self._changed.set()
 
-    def _give_back(self, message: _Buffered) -> None:
-        give_back(self._connection, message.ack_subject)
+    def _give_back(self, frame: MessageFrame) -> None:
+        give_back(self._connection, frame[3])
 
     async def _check_alive(self, chosen: list[_Partition]) -> bool:
         """False if the engine did not find the group just now; raises if it is gone for good."""
+        if any(p.end is PullEnd.LOST for p in chosen):
+            return False  # the engine has no place for this pull at the moment
         gone = [p for p in chosen if p.end is PullEnd.GONE]
         if not gone:
             return True
@@ -375,22 +411,43 @@ class GroupReader(Generic[_M]):
 
     def _drop_expired(self) -> None:
         """Forget what has run out of its ack time: the engine delivers it again by itself."""
-        oldest = time.monotonic() - _EXPIRY_AGE * self._max_ack_time_s
+        now = time.monotonic()
         for partition in self._partitions.values():
             buffer = partition.buffer
-            while buffer and buffer[0].arrived <= oldest:
+            while buffer and buffer[0].until <= now:
                 buffer.popleft()
+
+    def _refresh_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._refreshing = loop.call_later(_REFRESH_SHARE * self._max_ack_time_s, self._refresh)
+
+    def _refresh(self) -> None:
+        """Tell the engine that what waits here is still ours, so that waiting costs no delivery.
+
+        Not for ever: whoever has forgotten this consumer must not keep messages from its group.
+        """
+        self._refreshing = None
+        self._drop_expired()
+        now = time.monotonic()
+        oldest = now - _HELD_ACK_TIMES_MAX * self._max_ack_time_s
+        for partition in self._partitions.values():
+            for index, held in enumerate(partition.buffer):
+                if held.arrived > oldest and self._connection.is_connected:
+                    self._connection.publish(held.frame[3], _IN_PROGRESS)
+                    partition.buffer[index] = held._replace(until=now + self._expiry_s)
+        if self.buffered:
+            self._refresh_later()
 
     def _take(self, batch_size: int, chosen: list[_Partition]) -> list[_M]:
         taken: list[_M] = []
         for partition in chosen:
-            while partition.buffer and len(taken) < batch_size:
-                taken.append(self._message(partition))
+            for _ in range(min(len(partition.buffer), batch_size - len(taken))):
+                taken.append(self._message(partition))  # noqa: PERF401 - it has effects, too
         return taken
 
     def _message(self, partition: _Partition) -> _M:
-        ack_subject, header, payload, arrived = partition.buffer.popleft()
-        if time.monotonic() - arrived > _REFRESH_AGE * self._max_ack_time_s:
+        (_, _, _, ack_subject, header, payload), _, until = partition.buffer.popleft()
+        if until - time.monotonic() < _FRESH_SHARE * self._expiry_s:
             self._connection.publish(ack_subject, _IN_PROGRESS)
         return self._make_message(partition.number, ack_subject, header, payload)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import ValidationError
@@ -16,7 +17,9 @@ from pydantic import ValidationError
 from memphis.exceptions import (
     MemphisConnectError,
     MemphisError,
+    MemphisNotFoundError,
     MemphisRequestError,
+    MemphisTimeoutError,
     MemphisUsageError,
 )
 from memphis.transport.errors import ConnectionLostError, NoRespondersError
@@ -34,6 +37,8 @@ TIMEOUT_S: Final = 20.0
 RETRIES: Final = 5
 _PAUSE_FIRST_S: Final = 0.25
 _PAUSE_LONGEST_S: Final = 2.0
+_EACH_SHORTEST_S: Final = 3.0
+"""No answer within this, and a request may be sent again."""
 
 
 class Rpc:
@@ -49,39 +54,49 @@ class Rpc:
         *,
         timeout_s: float = TIMEOUT_S,
         retries: int = RETRIES,
+        if_gone: _R | None = None,
     ) -> _R:
         """Send ``request`` and return its reply.
 
         Args:
             request: What to ask.
             reply_type: The model of the reply.
-            timeout_s: How long to wait for each answer.
-            retries: How often to send the request again when no broker answers, after pauses of
-                0.25 s, doubling up to 2 s.
+            timeout_s: How long to wait for an answer, all repetitions together.
+            retries: How often to send the request again when no broker answers: after pauses of
+                0.25 s, doubling up to 2 s, or when an answer is overdue.
+            if_gone: What to return where a repetition finds nothing there: the first request, whose
+                answer was lost, has then done its work.
 
         Raises:
-            MemphisUsageError: ``retries`` is no count.
+            MemphisUsageError: ``retries`` is no count, or the request cannot be written.
             MemphisRequestError: The broker refused; see its ``code``.
             MemphisConnectError: No broker answered, or the connection is closed.
             MemphisTimeoutError: No answer came in time.
         """
         if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
             raise MemphisUsageError(f"timeout_retries must be an int from 0, not {retries!r}")
+        body = _encode(request)
         pause_s = _PAUSE_FIRST_S
+        deadline = time.monotonic() + timeout_s
+        each_s = max(timeout_s / (retries + 1), _EACH_SHORTEST_S)
         for attempt in range(retries + 1):
+            left_s = max(deadline - time.monotonic(), _PAUSE_FIRST_S)
             try:
-                return await self._call_once(request, reply_type, timeout_s)
-            except (NoRespondersError, ConnectionLostError) as error:
+                return await self._call_once(request, body, reply_type, min(each_s, left_s))
+            except (NoRespondersError, ConnectionLostError, MemphisTimeoutError) as error:
                 failure: MemphisError = error
             except MemphisRequestError as error:
+                if attempt and if_gone is not None and isinstance(error, MemphisNotFoundError):
+                    return if_gone
                 if error.code not in RETRYABLE:
                     raise
                 failure = error
-            if attempt == retries:
+            if attempt == retries or time.monotonic() >= deadline:
                 break
             _log.debug("%s.%s is sent again: %s", request.noun, request.verb, failure)
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _PAUSE_LONGEST_S)
+            if not isinstance(failure, MemphisTimeoutError):
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _PAUSE_LONGEST_S)
         if isinstance(failure, NoRespondersError):
             raise MemphisConnectError(
                 f"no broker answered {request.noun}.{request.verb}: the engine is up, but "
@@ -89,10 +104,12 @@ class Rpc:
             ) from failure
         raise failure
 
-    async def _call_once(self, request: Request, reply_type: type[_R], timeout_s: float) -> _R:
+    async def _call_once(
+        self, request: Request, body: bytes, reply_type: type[_R], timeout_s: float
+    ) -> _R:
         reply = await self._connection.request(
             api_subject(request.noun, request.verb),
-            request.model_dump_json().encode(),
+            body,
             timeout_s=timeout_s,
         )
         try:
@@ -105,3 +122,10 @@ class Rpc:
                 "SDK and broker may be too far apart in version"
             ) from error
         raise refusal_to_exception(envelope.error.code, envelope.error.message)
+
+
+def _encode(request: Request) -> bytes:
+    try:
+        return request.model_dump_json().encode()
+    except ValueError as error:
+        raise MemphisUsageError(f"the request cannot be written as UTF-8: {error}") from error

@@ -24,7 +24,7 @@ def read_schema_file(schema_type: str, schema_path: str) -> tuple[str, str]:
         )
     try:
         content = Path(schema_path).expanduser().read_text(encoding="utf-8")
-    except (OSError, TypeError, UnicodeDecodeError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise MemphisSchemaError(
             f"the schema file {schema_path!r} cannot be read: {error}"
         ) from error

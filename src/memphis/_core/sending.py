@@ -14,6 +14,9 @@ from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from memphis.exceptions import MemphisError, MemphisProduceError, MemphisUsageError
+from memphis.headers import Headers, as_mapping
+from memphis.transport.publisher import Receipt
+from memphis.types import Retention
 from memphis.wire.headers import (
     BLOCK_END,
     BLOCK_START,
@@ -21,6 +24,7 @@ from memphis.wire.headers import (
     MESSAGE_ID,
     ORIGINAL_MESSAGE_ID,
     PRODUCED_BY,
+    check_user_header,
     encode_lines,
 )
 from memphis.wire.partitions import RoundRobin, check_selectors, partition_for_key
@@ -28,8 +32,8 @@ from memphis.wire.subjects import ingest_subject
 
 if TYPE_CHECKING:
     from memphis._core.station_state import StationState
-    from memphis.transport.acknowledgement import PublishResult
     from memphis.transport.publisher import Publisher
+    from memphis.wire.models import StationOptions
     from memphis.wire.names import ProducerName
 
 _log = logging.getLogger(__name__)
@@ -38,8 +42,26 @@ WINDOW_DEFAULT: Final = 5000
 """Unconfirmed messages of one producer and station, where the caller set no limit."""
 _FAILURES_KEPT: Final = 1000
 """Unseen failures kept with their details; beyond, they are only counted."""
+_RESEND_SHARE: Final = 0.8
+"""A message is sent again only in this part of the idempotency window: the engine must still know
+its id when the copy arrives."""
+_BLOCKS_KEPT: Final = 256
+_KEPT_BLOCK_BYTES: Final = 1024
+"""At most 256 kB of header blocks are kept per producer and station."""
 
 ErrorCallback = Callable[[MemphisError], object]
+
+
+class Choice(NamedTuple):
+    """What a caller gave that decides on the partition."""
+
+    message_id: str | None
+    key: str | None
+    number: int
+
+
+NO_CHOICE: Final = Choice(None, None, -1)
+"""Partitions in turn."""
 
 
 class ProduceResult(NamedTuple):
@@ -59,53 +81,127 @@ class ProduceResult(NamedTuple):
     duplicate: bool
 
 
-class PendingProduce:
+class _Flight:
+    """The messages sent between two flushes: a flush waits for those before it and for no others."""
+
+    __slots__ = ("_landed", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._landed: asyncio.Event | None = None
+
+    def leave(self) -> None:
+        """One message is confirmed or has failed."""
+        self.count -= 1
+        if not self.count and self._landed is not None:
+            self._landed.set()
+
+    async def land(self) -> None:
+        """Wait until none is under way; every message has a deadline, so this ends."""
+        if self.count:
+            self._landed = self._landed or asyncio.Event()
+            await self._landed.wait()
+
+
+class PendingProduce(Receipt):
     """The result of a nonblocking produce: await it, now or later, or leave it to ``flush()``.
 
     Awaiting gives a :class:`ProduceResult` or raises what went wrong. It may be awaited more than
     once. Cancelling the awaiting task does not take the message back.
     """
 
-    __slots__ = ("_awaiting", "_future", "_partition", "_sender", "seen")
+    __slots__ = (
+        "_duplicate",
+        "_error",
+        "_flight",
+        "_is_counted",
+        "_nonblocking",
+        "_partition",
+        "_sender",
+        "_sequence",
+        "_waiters",
+        "seen",
+    )
 
     def __init__(
-        self, sender: StationSender, future: asyncio.Future[PublishResult], partition: int
+        self, sender: StationSender, flight: _Flight, partition: int, nonblocking: bool
     ) -> None:
         self._sender = sender
-        self._future = future
+        self._flight = flight
+        flight.count += 1
         self._partition = partition
-        self._awaiting = 0
+        self._nonblocking = nonblocking
+        self._sequence = 0
+        self._duplicate = False
+        self._error: MemphisError | None = None
+        # Made when somebody awaits: a future per message would be the dearest part of its way.
+        self._waiters: list[asyncio.Future[None]] | None = None
         self.seen = False
+        self._is_counted = False
 
     @property
     def is_awaited(self) -> bool:
         """Whether somebody awaits it at this moment, and so will see how it ends."""
-        return self._awaiting > 0
+        return bool(self._waiters)
 
     def done(self) -> bool:
         """Whether the message is confirmed or failed."""
-        return self._future.done()
-
-    def __await__(self) -> Generator[Any, None, ProduceResult]:
-        self._awaiting += 1
-        try:
-            result = yield from asyncio.shield(self._future).__await__()
-        except MemphisError:
-            # Only now: whoever stops awaiting before the end has seen nothing.
-            self.seen = True
-            raise
-        finally:
-            self._awaiting -= 1
-        return ProduceResult(
-            self._sender.station_name, self._partition, result.sequence, result.duplicate
-        )
+        return self._sequence > 0 or self._error is not None
 
     def error(self) -> MemphisError | None:
         """What went wrong; None while it is under way or if all went well."""
-        if not self._future.done() or self._future.cancelled():
-            return None
-        error = self._future.exception()
-        return error if isinstance(error, MemphisError) else None
+        return self._error
+
+    def __await__(self) -> Generator[Any, None, ProduceResult]:
+        if not self.done():
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            if self._waiters is None:
+                self._waiters = []
+            self._waiters.append(waiter)
+            try:
+                yield from waiter.__await__()
+            finally:
+                self._waiters.remove(waiter)
+        if self._error is not None:
+            # Only now: whoever stops awaiting before the end has seen nothing.
+            self.seen = True
+            if self._is_counted:
+                self._is_counted = False
+                self._sender.uncount_failure()
+            raise self._error
+        return ProduceResult(
+            self._sender.station_name, self._partition, self._sequence, self._duplicate
+        )
+
+    def confirmed(self, sequence: int, duplicate: bool, answer: bytes) -> None:  # noqa: ARG002 - the publisher's signature
+        """For the publisher: it is stored."""
+        self._sequence = sequence
+        self._duplicate = duplicate
+        self.frame = b""  # kept for sending it again, which is over
+        self._flight.leave()
+        self._sender.left()
+        if self._waiters is not None:
+            self._wake()
+
+    def withdrawn(self) -> None:
+        """It could not be sent, and the caller is told by an exception."""
+        self._flight.leave()
+        self._sender.left()
+
+    def failed(self, error: MemphisError) -> None:
+        """For the publisher: it is not stored, or nobody knows."""
+        self._error = error
+        self.frame = b""
+        if self._nonblocking:
+            self._is_counted = self._sender.note_failure(self, error)
+        self._flight.leave()
+        self._sender.left()
+        self._wake()
+
+    def _wake(self) -> None:
+        for waiter in self._waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 class StationSender:
@@ -129,6 +225,9 @@ class StationSender:
             {PRODUCED_BY: producer, CONNECTION_ID: connection_id}
         )
         self._header_plain = self._header_start + BLOCK_END
+        self._header_blocks: dict[tuple[tuple[str, str], ...], bytes] = {}
+        self._flights = [_Flight()]
+        self._resend_s = _RESEND_SHARE * _window_s(state.description.options)
         self._in_flight = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._idle = asyncio.Event()
@@ -151,8 +250,9 @@ class StationSender:
         """Whether nothing is in flight and no failure waits to be taken."""
         return not (self._in_flight or self._failures or self._failures_dropped)
 
-    def check(self, key: str | None, number: int, message_id: str | None) -> None:
+    def check(self, choice: Choice) -> None:
         """Raise MemphisUsageError for a partition that cannot be chosen, an id that cannot be sent."""
+        message_id, key, number = choice
         check_selectors(key, number, self._state.partitions)
         if message_id is None:
             return
@@ -160,64 +260,116 @@ class StationSender:
             raise MemphisUsageError("msg_id must be a non-empty string")
         if not message_id.isprintable():
             raise MemphisUsageError(f"msg_id {message_id!r} has unprintable characters")
+        if message_id != message_id.strip():
+            # The engine trims header values, so " a" and "a" would be the same id to it.
+            raise MemphisUsageError(f"msg_id {message_id!r} begins or ends with a space")
+
+    def header(self, headers: Headers | Mapping[str, str] | None, message_id: str | None) -> bytes:
+        """The header block of a message; blocks that come again and again are kept.
+
+        Raises:
+            MemphisHeaderError: A header that cannot be sent.
+        """
+        block = self._user_block(headers) if headers else self._header_plain
+        if message_id is None:
+            return block
+        ids = encode_lines({ORIGINAL_MESSAGE_ID: message_id, MESSAGE_ID: message_id})
+        return b"%b%b\r\n" % (block[:-2], ids)
+
+    def send_now(
+        self,
+        payload: bytes,
+        header: bytes,
+        choice: Choice,
+        *,
+        window: int,
+        deadline_s: float,
+        nonblocking: bool,
+    ) -> PendingProduce | None:
+        """As :meth:`send`, if there is room at this moment; None if one must wait."""
+        if self._waiting or self._in_flight >= window or not self._publisher.has_room:
+            return None
+        self._enter()
+        return self._post(payload, header, choice, deadline_s, nonblocking)
 
     async def send(
         self,
         payload: bytes,
+        header: bytes,
+        choice: Choice,
         *,
-        headers: Mapping[str, str],
-        message_id: str | None,
-        key: str | None,
-        number: int,
         window: int,
         deadline_s: float,
         nonblocking: bool,
     ) -> PendingProduce:
         """Write a message and return its pending result; waits while ``window`` are unconfirmed.
 
-        The caller has had :meth:`check` look at key, number and id. The failure of a ``nonblocking``
-        message is reported by the error callback or :meth:`take_failures`; other callers await.
+        The caller has had :meth:`check` look at the choice. The failure of a ``nonblocking`` message
+        is reported by the error callback or :meth:`take_failures`; other callers await.
 
         Raises:
             MemphisNotFoundError: The station was removed.
             MemphisProduceError: The message is larger than the engine takes.
             MemphisConnectError: The connection is closed.
         """
-        header = self._header(headers, message_id)
         if self._waiting or self._in_flight >= window:
             await self._wait_turn(window)
         else:
-            self._in_flight += 1
-            self._idle.clear()
+            self._enter()
         try:
-            if not self._publisher.has_room:
-                await self._publisher.wait_room()
-            self._state.check_present()
-            partition = self._choose(key, number, message_id)
-            future = self._publisher.send(
-                self._subjects[partition],
-                payload,
-                header=header,
-                resendable=message_id is not None,
-                deadline_s=deadline_s,
-            )
+            await self._publisher.wait_room()
         except BaseException:
-            self._leave()
+            self.left()
             raise
-        pending = PendingProduce(self, future, partition)
-        future.add_done_callback(lambda _: self._settled(pending, nonblocking))
-        return pending
+        return self._post(payload, header, choice, deadline_s, nonblocking)
 
     def fail(self, error: MemphisError, *, nonblocking: bool) -> PendingProduce:
         """The pending result of a message that could not even be sent."""
-        future: asyncio.Future[PublishResult] = asyncio.get_running_loop().create_future()
-        future.set_exception(error)
-        pending = PendingProduce(self, future, 0)
-        self._note_failure(pending, nonblocking)
+        self._enter()
+        pending = PendingProduce(self, self._flights[-1], 0, nonblocking)
+        pending.failed(error)
+        return pending
+
+    def _enter(self) -> None:
+        if not self._in_flight:
+            self._idle.clear()
+        self._in_flight += 1
+
+    def _post(
+        self, payload: bytes, header: bytes, choice: Choice, deadline_s: float, nonblocking: bool
+    ) -> PendingProduce:
+        """Hand a message that has a place in the window to the publisher."""
+        try:
+            if self._state.removed:
+                self._state.check_present()
+            partition = self._choose(choice)
+            pending = PendingProduce(self, self._flights[-1], partition, nonblocking)
+        except BaseException:
+            self.left()
+            raise
+        try:
+            self._publisher.post(
+                pending,
+                self._subjects[partition],
+                payload,
+                header=header,
+                resend_s=0 if choice.message_id is None else self._resend_s,
+                deadline_s=deadline_s,
+            )
+        except BaseException:
+            pending.withdrawn()
+            raise
         return pending
 
     async def flush(self) -> None:
-        """Wait until nothing is in flight. Every message has a deadline, so this ends."""
+        """Wait until the messages sent so far are confirmed or have failed, whatever is sent since."""
+        before = [flight for flight in self._flights if flight.count]
+        self._flights = [*before, _Flight()]
+        for flight in before:
+            await flight.land()
+
+    async def drain(self) -> None:
+        """Wait until nothing is in flight, nor waits for its turn; nothing new may be sent."""
         await self._idle.wait()
 
     def take_failures(self) -> tuple[list[MemphisError], int]:
@@ -234,15 +386,26 @@ class StationSender:
         dropped, self._failures_dropped = self._failures_dropped, 0
         return errors, dropped
 
-    def _header(self, headers: Mapping[str, str], message_id: str | None) -> bytes:
-        if not headers and message_id is None:
-            return self._header_plain
-        lines = encode_lines(headers)
-        if message_id is not None:
-            lines += encode_lines({ORIGINAL_MESSAGE_ID: message_id, MESSAGE_ID: message_id})
-        return self._header_start + lines + BLOCK_END
+    def _user_block(self, headers: Headers | Mapping[str, str]) -> bytes:
+        checked = as_mapping(headers)
+        try:
+            key = tuple(checked.items())
+            block = self._header_blocks.get(key)
+        except TypeError:  # an unhashable value, which is no string
+            key, block = (), None
+        if block is not None:
+            return block
+        for name, value in checked.items():
+            check_user_header(name, value)
+        block = self._header_start + encode_lines(checked) + BLOCK_END
+        if len(block) <= _KEPT_BLOCK_BYTES:
+            if len(self._header_blocks) >= _BLOCKS_KEPT:
+                self._header_blocks.clear()
+            self._header_blocks[key] = block
+        return block
 
-    def _choose(self, key: str | None, number: int, message_id: str | None) -> int:
+    def _choose(self, choice: Choice) -> int:
+        message_id, key, number = choice
         if number != -1:
             return number
         # A message sent twice must meet itself, or it is stored twice: the id decides.
@@ -258,43 +421,57 @@ class StationSender:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._leave()  # the turn was given in the same moment; pass it on
+                self.left()  # the turn was given in the same moment; pass it on
             elif (window, turn) in self._waiting:  # else it was passed over as cancelled already
                 self._waiting.remove((window, turn))
             raise
 
-    def _leave(self) -> None:
+    def left(self) -> None:
         """Give up a place in the window and pass it to whoever waits longest."""
         self._in_flight -= 1
+        if self._waiting:
+            self._pass_on()
+        if not self._in_flight:
+            self._idle.set()
+
+    def _pass_on(self) -> None:
         while self._waiting and self._in_flight < self._waiting[0][0]:
             _, turn = self._waiting.popleft()
             if not turn.done():
                 self._in_flight += 1
                 turn.set_result(None)
-        if not self._in_flight:
-            self._idle.set()
 
-    def _settled(self, pending: PendingProduce, nonblocking: bool) -> None:
-        self._leave()
-        self._note_failure(pending, nonblocking)
-
-    def _note_failure(self, pending: PendingProduce, nonblocking: bool) -> None:
-        error = pending.error()
-        if error is None or not nonblocking:
-            return
+    def note_failure(self, pending: PendingProduce, error: MemphisError) -> bool:
+        """For pending results: see to it that somebody hears of it; True if it is only counted."""
         if self._on_error is not None:
             pending.seen = True
             self._report(self._on_error, error)
-        elif len(self._failures) < _FAILURES_KEPT:
+            return False
+        if len(self._failures) >= _FAILURES_KEPT:
+            self._failures = deque(kept for kept in self._failures if not kept.seen)
+        if len(self._failures) < _FAILURES_KEPT:
             self._failures.append(pending)
-        else:
-            self._failures_dropped += 1
+            return False
+        self._failures_dropped += 1
+        return True
+
+    def uncount_failure(self) -> None:
+        """For pending results: one that was only counted was seen after all."""
+        self._failures_dropped = max(0, self._failures_dropped - 1)
 
     def _report(self, callback: ErrorCallback, error: MemphisError) -> None:
         try:
             callback(error)
         except Exception:  # noqa: BLE001 - supervisor: an application's callback must not stop the producer
             _log.exception("the error callback of a producer of %s failed", self.station_name)
+
+
+def _window_s(options: StationOptions) -> float:
+    """For how long the engine knows a message id again."""
+    window_s = options.idempotency_window_ms / 1000
+    if options.retention_type is Retention.MAX_MESSAGE_AGE_SECONDS:
+        return min(window_s, options.retention_value)
+    return window_s
 
 
 def summarize_failures(errors: list[MemphisError], dropped: int, what: str) -> MemphisError | None:

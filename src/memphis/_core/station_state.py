@@ -95,6 +95,7 @@ class StationStates:
                 return
             if update.event == "removed":
                 state.apply(None)
+                self._forget(state)
                 return
         self._tasks.start(self._refresh(state), f"refresh of station {name}")
 
@@ -104,17 +105,28 @@ class StationStates:
             state.apply(await self._rpc.call(StationGet(name=state.name), StationDescription))
         except MemphisNotFoundError:
             state.apply(None)
+            self._forget(state)
         except MemphisError as error:
             _log.warning("the state of station %s could not be refreshed: %s", state.name, error)
+
+    def _forget(self, state: StationState) -> None:
+        """A station that is gone is followed no more; whoever still holds its state sees that."""
+        if self._states.get(state.name) is state:
+            del self._states[state.name]
+            self._subscriptions.pop(state.name).unsubscribe()
 
     def connection_lost(self, reason: str) -> None:
         """Nothing to do: the states are asked for anew after the reconnect."""
 
     def connection_restored(self) -> None:
         """Updates may have been missed meanwhile."""
-        for state in self._states.values():
+        self._tasks.start(self._refresh_all(list(self._states.values())), "refresh of stations")
+
+    async def _refresh_all(self, states: list[StationState]) -> None:
+        """One after another: a program with a thousand stations must not storm a new broker."""
+        for state in states:
             if not state.removed:
-                self._tasks.start(self._refresh(state), f"refresh of station {state.name}")
+                await self._refresh(state)
 
     def connection_closed(self, reason: str) -> None:
         """Nothing to do: whoever uses a state finds the connection closed."""

@@ -29,6 +29,10 @@ class EndableProducer(Protocol):
         """Whether nothing is in flight and no failure waits to be reported."""
         ...
 
+    def take_error(self) -> MemphisError | None:
+        """The failures that nobody was told of."""
+        ...
+
     def destroy(self) -> Awaitable[Any]:
         """Confirm or report what is pending."""
         ...
@@ -90,7 +94,11 @@ class StationUsers:
             await self.end_consumer(consumer)
 
     async def end_all(self) -> list[MemphisError]:
-        """End consumers, then producers; return the failures that nobody has been told of."""
+        """End consumers, then producers; return the failures that nobody has been told of.
+
+        Producers that did not come to their end in time have more to tell once the connection is
+        closed; see :meth:`late_failures`.
+        """
         try:
             async with asyncio.timeout(DRAIN_S):
                 await asyncio.gather(*map(self.end_consumer, list(self._consumers)))
@@ -106,3 +114,8 @@ class StationUsers:
             except MemphisError as error:
                 failures.append(error)
         return failures
+
+    def late_failures(self) -> list[MemphisError]:
+        """After the connection is closed: what became of the messages that were still in flight."""
+        errors = [producer.take_error() for producer in self._producers]
+        return [error for error in errors if error is not None]

@@ -21,6 +21,7 @@ from typing import Self
 from memphis.exceptions import MemphisConnectError, MemphisTimeoutError, MemphisUsageError
 from memphis.transport.errors import ConnectionClosedError, ConnectionLostError
 from memphis.transport.handshake import open_link
+from memphis.transport.incoming import Incoming
 from memphis.transport.keepalive import Keepalive
 from memphis.transport.link import Link
 from memphis.transport.listeners import Listeners
@@ -34,7 +35,6 @@ from memphis.transport.outbox import Outbox
 from memphis.transport.protocol import (
     ERR,
     INFO,
-    MSG,
     PING,
     PING_LINE,
     PONG,
@@ -70,6 +70,7 @@ class Connection:
         self._address: Address = options.servers[0]
         self._max_payload = _DEFAULT_MAX_PAYLOAD
         self._subscriptions = Subscriptions(self._unsubscribe)
+        self._incoming = Incoming(self._subscriptions.callbacks, self._control)
         self._next_inbox = 0
         self._listeners = Listeners()
         self._pongs: deque[Callable[[], object]] = deque()
@@ -83,15 +84,12 @@ class Connection:
             on_give_up=self._give_up,
         )
         self._changed = asyncio.Event()
-        self._writable = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
         self._close_reason: str | None = None
         self._lost_reason = ""
         self._reconnects = 0
-        self._frames_in = 0
         self._bytes_in = 0
         self._bytes_out = 0
-        self._callback_errors = 0
 
     @classmethod
     async def open(cls, options: ConnectOptions) -> Self:
@@ -120,19 +118,9 @@ class Connection:
         return self._close_reason is not None
 
     @property
-    def is_writable(self) -> bool:
-        """Whether what is sent now goes out at once."""
-        return self._link is not None and self._link.is_writable
-
-    @property
     def close_reason(self) -> str:
         """Why it is closed; empty while it is not."""
         return self._close_reason or ""
-
-    @property
-    def lost_reason(self) -> str:
-        """Why the connection broke the last time; empty if it never did."""
-        return self._lost_reason
 
     @property
     def max_payload(self) -> int:
@@ -157,13 +145,13 @@ class Connection:
         return ConnectionStatistics(
             server=f"{self._address[0]}:{self._address[1]}",
             reconnects=self._reconnects,
-            frames_in=self._frames_in,
+            frames_in=self._incoming.frames,
             bytes_in=self._bytes_in + (link.bytes_in if link else 0),
             bytes_out=self._bytes_out + (link.bytes_out if link else 0),
             outgoing_bytes=self._outbox.bytes,
             outgoing_bytes_max=self._outbox.bytes_max,
             subscriptions=len(self._subscriptions),
-            callback_errors=self._callback_errors,
+            callback_errors=self._incoming.callback_errors,
         )
 
     # Sending.
@@ -189,6 +177,18 @@ class Connection:
             payload = bytes(payload)
         self._check_size(len(payload) + len(header))
         self._outbox.put(encode_publish(subject, payload, reply, header))
+
+    def acknowledge(self, subject: bytes) -> None:
+        """Tell the engine that a delivered message is done with, as :meth:`publish` would.
+
+        An empty message is JetStream's shortest acknowledgement.
+
+        Raises:
+            MemphisConnectError: Closed, or too much waits to be sent already.
+        """
+        if self._close_reason is not None:
+            self.check_open()
+        self._outbox.put(b"PUB %b 0\r\n\r\n" % subject)
 
     def write_now(self, frame: bytes) -> None:
         """Write a whole frame at once, after all that waits; never kept for a later connection.
@@ -252,6 +252,10 @@ class Connection:
         """Ask it no longer."""
         self._outbox.remove_source(source)
 
+    def flush_now(self) -> None:
+        """Write what waits, unless the server does not read at the moment."""
+        self._outbox.flush()
+
     def schedule_flush(self) -> None:
         """A source has frames: ask it at the end of this turn, or when writing is possible."""
         self._outbox.schedule()
@@ -281,6 +285,17 @@ class Connection:
             self.write_now(subscription.frame)
         return subscription
 
+    def expect_answers(
+        self, subscription: Subscription, prefix: bytes, callback: Callable[[Frame], None]
+    ) -> None:
+        """Hand over runs of usual answers to publishes at once, instead of one by one.
+
+        One publisher per connection can have this; others get single messages.
+        """
+        answers = self._incoming.expect_answers(subscription.sid, prefix, callback)
+        if answers is not None and self._link is not None:
+            self._link.expect_answers(*answers)
+
     def _unsubscribe(self, subscription: Subscription) -> None:
         if not self._subscriptions.deactivate(subscription):
             return
@@ -292,24 +307,8 @@ class Connection:
         self._ping(lambda: self._subscriptions.forget(subscription))
 
     def frames_received(self, frames: Sequence[Frame]) -> None:
-        """The link has read something.
-
-        This is a supervisor: what a callback raises is its own fault and must not hurt others.
-        """
-        self._frames_in += len(frames)
-        callbacks = self._subscriptions.callbacks
-        for frame in frames:
-            if frame[0] == MSG:
-                callback = callbacks.get(frame[1])
-                if callback is None:
-                    continue
-                try:
-                    callback(frame)
-                except Exception:
-                    self._callback_errors += 1
-                    _logger.exception("the callback for %r failed", frame[2])
-            else:
-                self._control(frame)
+        """The link has read something."""
+        self._incoming.receive(frames)
 
     def _control(self, frame: Frame) -> None:
         kind = frame[0]
@@ -375,17 +374,6 @@ class Connection:
             raise MemphisTimeoutError(f"no connection within {timeout_s:g} seconds") from error
         self.check_open()
 
-    async def wait_writable(self) -> None:
-        """Return as soon as what is sent goes out at once. Give it a deadline from outside.
-
-        Raises:
-            MemphisConnectError: Closed or given up.
-        """
-        while not self.is_writable:
-            self.check_open()
-            await self._writable.wait()
-            await asyncio.sleep(0)
-
     async def _connect_next(self, timeout_s: float) -> None:
         address = self._pool.take()
         link, info = await open_link(
@@ -397,18 +385,18 @@ class Connection:
         self._address = address
         self._link = link
         link.attach(self)
+        if self._incoming.answers is not None:
+            link.expect_answers(*self._incoming.answers)
         self._learn(info)
         link.write(self._subscriptions.restore_frames())
         self._outbox.use(link)
         self._keepalive.start(link)
         self._changed.set()
-        self._writable.set()
         self._listeners.restored()
         self._outbox.schedule()
 
     def link_writable(self) -> None:
         """The link takes bytes again."""
-        self._writable.set()
         self._outbox.flush()
 
     def link_lost(self, reason: str) -> None:
@@ -417,7 +405,6 @@ class Connection:
             return
         self._lost_reason = reason
         self._changed.clear()
-        self._writable.clear()
         self._drop_link()
         self._listeners.lost(reason)
         if self._closing is None:
@@ -480,7 +467,6 @@ class Connection:
         if dropped := self._outbox.clear():
             _logger.warning("closed with %d frames that were never sent", dropped)
         self._changed.set()
-        self._writable.set()
         self._listeners.closed(reason)
 
     def _check_size(self, size: int) -> None:

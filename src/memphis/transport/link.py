@@ -14,6 +14,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final, Protocol, cast
 
+from memphis.transport.acknowledgement import AnswerRuns
 from memphis.transport.errors import ProtocolError, bare_text
 from memphis.transport.protocol import Frame, Parser
 
@@ -63,6 +64,10 @@ class Link(asyncio.Protocol):
     def attach(self, sink: LinkSink) -> None:
         """From now on another sink gets the frames."""
         self._sink = sink
+
+    def expect_answers(self, sid: int, runs: AnswerRuns) -> None:
+        """See :meth:`memphis.transport.protocol.Parser.expect_answers`."""
+        self._parser.expect_answers(sid, runs)
 
     def use_transport(self, transport: asyncio.Transport) -> None:
         """Write through another transport: TLS was started on top of the first."""

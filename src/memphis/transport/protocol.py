@@ -3,7 +3,8 @@
 Place in the flow: ``socket → Parser.feed → frames`` and ``encode_* → socket``.
 
 A frame is a plain tuple, because one is built for every message: ``(MSG, sid, subject, reply,
-header, payload)``, ``(PING,)``, ``(PONG,)``, ``(OK,)``, ``(ERR, text)``, ``(INFO, fields)``.
+header, payload)``, ``(PING,)``, ``(PONG,)``, ``(OK,)``, ``(ERR, text)``, ``(INFO, fields)``, and
+for many answers to publishes at once ``(ANSWERS, sid, run)``.
 
 Invariant: how the bytes are cut into pieces never changes which frames come out, and the work
 done is linear in the number of bytes, however large one payload is.
@@ -12,10 +13,12 @@ done is linear in the number of bytes, however large one payload is.
 from __future__ import annotations
 
 import json
+import re
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from memphis.exceptions import MemphisUsageError
+from memphis.transport.acknowledgement import AnswerRuns
 from memphis.transport.errors import ProtocolError
 
 MSG: Final = 1
@@ -24,6 +27,7 @@ PONG: Final = 3
 OK: Final = 4
 ERR: Final = 5
 INFO: Final = 6
+ANSWERS: Final = 7
 
 Frame: TypeAlias = tuple[Any, ...]
 """Any frame; the first item says which kind."""
@@ -42,6 +46,12 @@ _LETTER_H: Final = ord("H")
 _SHOWN_MAX: Final = 80
 
 
+_USUAL_HEADER_LINE: Final = re.compile(
+    rb"HMSG ([^ \r\n]+) ([0-9]{1,18}) ([^ \r\n]+) ([0-9]{1,10}) ([0-9]{1,10})\Z"
+).match
+"""A message with headers and reply subject, as every pulled message is; others go the long way."""
+
+
 class Parser:
     """Cuts a stream of bytes into frames.
 
@@ -51,9 +61,14 @@ class Parser:
 
     def __init__(self, payload_max: int = PAYLOAD_MAX) -> None:
         self._payload_max = payload_max
+        self._answers: tuple[int, AnswerRuns] | None = None
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._wanted_bytes = 0
+
+    def expect_answers(self, sid: int, runs: AnswerRuns) -> None:
+        """From now on give answers that ``runs`` finds as ANSWERS frames, not one by one."""
+        self._answers = (sid, runs)
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that are complete now. What is left over waits for the next call.
@@ -69,6 +84,7 @@ class Parser:
                 return []
             data = b"".join(self._held)
             self._held = []
+        answers = self._answers
         frames: list[Frame] = []
         add = frames.append
         position = 0
@@ -80,6 +96,10 @@ class Parser:
                 break
             first = data[position]
             if first == _LETTER_M:
+                if answers is not None and (run := answers[1].find(data, position)) is not None:
+                    add((ANSWERS, answers[0], run))
+                    position = run.end
+                    continue
                 sid, subject, reply, total = self._message_line(data, position, line_end)
                 header_end = line_end + 2
             elif first == _LETTER_H:
@@ -140,6 +160,12 @@ class Parser:
         self, data: bytes, position: int, line_end: int
     ) -> tuple[int, bytes, bytes, int, int]:
         """``HMSG <subject> <sid> [reply] <header bytes> <total bytes>``."""
+        usual = _USUAL_HEADER_LINE(data, position, line_end)
+        if usual is not None:
+            subject, sid, reply, header_text, total_text = usual.groups()
+            total, header_bytes = int(total_text), int(header_text)
+            if header_bytes <= total <= self._payload_max:
+                return int(sid), subject, reply, total, header_bytes
         fields = data[position:line_end].split(b" ")
         if len(fields) == 6:  # noqa: PLR2004 - with reply, see above
             operation, subject, sid, reply, header_text, total_text = fields

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 from memphis.exceptions import (
     MemphisConnectError,
@@ -24,11 +24,16 @@ from memphis.exceptions import (
     MemphisProduceError,
     MemphisTimeoutError,
 )
-from memphis.transport.acknowledgement import PublishResult, Refused, parse_acknowledgement
+from memphis.transport.acknowledgement import (
+    AnswerRun,
+    PublishResult,
+    Refused,
+    parse_acknowledgement,
+)
 from memphis.transport.connection import Connection
 from memphis.transport.deadlines import DeadlineTimer
 from memphis.transport.options import MEBIBYTE
-from memphis.transport.protocol import MessageFrame, encode_publish
+from memphis.transport.protocol import Frame, MessageFrame
 from memphis.transport.requests import NO_RESPONDERS
 from memphis.transport.room import Room
 from memphis.transport.stalls import Stalls
@@ -38,16 +43,51 @@ TOO_LARGE_CODE: Final = 10054
 """The engine's own number for "message size exceeds maximum allowed"."""
 
 _HARD_LIMIT_FACTOR: Final = 2
+_FLUSH_FRAMES: Final = 64
 
 
-class _Publish(NamedTuple):
-    """A message on its way."""
+class Receipt:
+    """A message on its way, and who is told when it has arrived or failed: exactly one of the two.
 
-    future: asyncio.Future[PublishResult]
+    One object per message, which the sender subclasses, is what this path can afford. The methods
+    are called while answers are being read: they must be quick and must not raise.
+    """
+
+    __slots__ = ("deadline", "frame", "resend_until", "subject")
+
     frame: bytes
     subject: bytes
-    resendable: bool
+    resend_until: float
     deadline: float
+
+    def confirmed(self, sequence: int, duplicate: bool, answer: bytes) -> None:
+        """The engine has stored it. ``answer`` is what the engine said, unread."""
+        raise NotImplementedError
+
+    def failed(self, error: MemphisProduceError) -> None:
+        """It was refused, or never confirmed."""
+        raise NotImplementedError
+
+
+class _FutureReceipt(Receipt):
+    """Tells an asyncio future."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: asyncio.Future[PublishResult]) -> None:
+        self.future = future
+
+    def confirmed(self, sequence: int, duplicate: bool, answer: bytes) -> None:
+        """The engine has stored it."""
+        if not self.future.done():
+            read = parse_acknowledgement(answer)
+            stream = read.stream if isinstance(read, PublishResult) else ""
+            self.future.set_result(PublishResult(stream, sequence, duplicate))
+
+    def failed(self, error: MemphisProduceError) -> None:
+        """It was refused, or never confirmed."""
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +128,9 @@ class Publisher:
         self._connection = connection
         self._in_flight_max = in_flight_max
         self._in_flight_bytes_max = in_flight_bytes_max
-        self._in_flight: dict[int, _Publish] = {}
+        self._hard_count = _HARD_LIMIT_FACTOR * in_flight_max
+        self._hard_bytes = _HARD_LIMIT_FACTOR * in_flight_bytes_max
+        self._in_flight: dict[int, Receipt] = {}
         self._bytes = 0
         self._queue: list[bytes] = []
         self._next_token = 0
@@ -105,6 +147,7 @@ class Publisher:
         self._reply_prefix = inbox + b"."
         self._reply_prefix_length = len(self._reply_prefix)
         self._subscription = connection.subscribe((inbox + b".*").decode(), self._answered)
+        connection.expect_answers(self._subscription, self._reply_prefix, self._answered_many)
         self._is_connected = connection.is_connected
         connection.add_listener(self)
         connection.add_source(self)
@@ -137,7 +180,7 @@ class Publisher:
         payload: bytes | bytearray | memoryview,
         *,
         header: bytes = b"",
-        resendable: bool,
+        resend_s: float,
         deadline_s: float,
     ) -> asyncio.Future[PublishResult]:
         """Send a message; the order of calls is the order on the wire.
@@ -149,8 +192,8 @@ class Publisher:
             subject: Where to; the caller vouches that it has no spaces and no line breaks.
             payload: The content, copied at once.
             header: A whole header block with its final line end, or nothing.
-            resendable: Whether it carries an id by which the engine tells a second copy, so that it
-                may be sent again after a disconnect.
+            resend_s: For how many seconds from now it may be sent again after a disconnect, because
+                it carries an id by which the engine then still tells a second copy; 0: never.
             deadline_s: Seconds from now after which the future fails without an answer.
 
         Returns:
@@ -162,25 +205,72 @@ class Publisher:
             MemphisProduceError: Larger than the engine takes, or far more messages in flight than
                 allowed because the caller did not use :meth:`wait_room`.
         """
+        future: asyncio.Future[PublishResult] = self._loop.create_future()
         if type(payload) is not bytes:
             payload = bytes(payload)
-        self._check_sendable(len(payload) + len(header))
+        self.post(
+            _FutureReceipt(future),
+            subject,
+            payload,
+            header=header,
+            resend_s=resend_s,
+            deadline_s=deadline_s,
+        )
+        return future
+
+    def post(
+        self,
+        receipt: Receipt,
+        subject: bytes,
+        payload: bytes,
+        *,
+        header: bytes,
+        resend_s: float,
+        deadline_s: float,
+    ) -> None:
+        """Like :meth:`send`, but tells ``receipt``, which costs less than a future.
+
+        If this raises, the receipt is told nothing.
+        """
+        size = len(header) + len(payload)
+        in_flight = self._in_flight
+        if (
+            self._closed_reason
+            or size > self._connection.max_payload
+            or len(in_flight) >= self._hard_count
+            or self._bytes >= self._hard_bytes
+        ):
+            self._check_sendable(size)
         token = self._next_token
         self._next_token = token + 1
-        frame = encode_publish(subject, payload, self._reply_prefix + b"%d" % token, header)
-        future: asyncio.Future[PublishResult] = self._loop.create_future()
-        deadline = self._loop.time() + deadline_s
-        self._in_flight[token] = _Publish(future, frame, subject, resendable, deadline)
+        if header:
+            frame = b"HPUB %b %b%d %d %d\r\n%b%b\r\n" % (
+                subject, self._reply_prefix, token, len(header), size, header, payload,
+            )  # fmt: skip
+        else:
+            frame = b"PUB %b %b%d %d\r\n%b\r\n" % (
+                subject, self._reply_prefix, token, size, payload,
+            )  # fmt: skip
+        now = self._loop.time()
+        deadline = now + deadline_s
+        receipt.frame = frame
+        receipt.subject = subject
+        receipt.resend_until = now + resend_s if resend_s else 0
+        receipt.deadline = deadline
+        in_flight[token] = receipt
         self._bytes += len(frame)
         if self._stalls and self._stalls.add(subject, token):
             self._held.add(token)
         elif self._is_connected:
-            self._queue.append(frame)
-            if len(self._queue) == 1:
+            queue = self._queue
+            queue.append(frame)
+            if len(queue) == 1:
                 self._connection.schedule_flush()
+            elif len(queue) >= _FLUSH_FRAMES:
+                # The engine should work while a caller that never pauses is still producing.
+                self._connection.flush_now()
         if deadline < self._timer.due:
             self._timer.note(deadline)
-        return future
 
     def _check_sendable(self, size: int) -> None:
         self._check_open()
@@ -190,10 +280,7 @@ class Publisher:
                 f"{self._connection.max_payload}",
                 TOO_LARGE_CODE,
             )
-        if (
-            len(self._in_flight) >= _HARD_LIMIT_FACTOR * self._in_flight_max
-            or self._bytes >= _HARD_LIMIT_FACTOR * self._in_flight_bytes_max
-        ):
+        if len(self._in_flight) >= self._hard_count or self._bytes >= self._hard_bytes:
             raise MemphisProduceError(
                 f"{len(self._in_flight)} messages wait for their acknowledgement; wait for room "
                 "before sending more"
@@ -225,17 +312,38 @@ class Publisher:
         answer = parse_acknowledgement(frame[5])
         if type(answer) is PublishResult:
             self._confirmed += 1
-            if not publish.future.done():
-                publish.future.set_result(answer)
+            publish.confirmed(answer.sequence, answer.duplicate, frame[5])
         elif type(answer) is Refused:
             self._refused += 1
-            _fail(
-                publish,
-                MemphisProduceError(f"the engine refused the message: {answer.text}", answer.code),
+            publish.failed(
+                MemphisProduceError(f"the engine refused the message: {answer.text}", answer.code)
             )
         else:
             self._not_confirmed += 1
-            _fail(publish, MemphisNotConfirmedError("the engine's answer cannot be understood"))
+            publish.failed(MemphisNotConfirmedError("the engine's answer cannot be understood"))
+        if self._room.waiting or not self._in_flight:
+            self._progressed()
+
+    def _answered_many(self, frame: Frame) -> None:
+        """Many messages were stored: the same as :meth:`_answered` for each, at less cost."""
+        run: AnswerRun = frame[2]
+        pop = self._in_flight.pop
+        freed = confirmed = 0
+        for token, sequence, duplicate, answer in zip(
+            map(int, run.tokens), map(int, run.sequences), run.duplicates, run.payloads, strict=True
+        ):
+            receipt = pop(token, None)
+            if receipt is None:
+                self._late_answers += 1
+                continue
+            freed += len(receipt.frame)
+            confirmed += 1
+            if self._stalls:
+                self._held.discard(token)
+                self._stalls.release(receipt.subject)
+            receipt.confirmed(sequence, duplicate != b"", answer)
+        self._bytes -= freed
+        self._confirmed += confirmed
         if self._room.waiting or not self._in_flight:
             self._progressed()
 
@@ -265,7 +373,7 @@ class Publisher:
         self._bytes -= len(publish.frame)
         self._held.discard(token)
         self._not_confirmed += 1
-        _fail(publish, error)
+        publish.failed(error)
 
     def _may_be_stored(self, token: int) -> bool:
         return token < self._first_unwritten and token not in self._held
@@ -305,26 +413,34 @@ class Publisher:
         self._is_connected = False
         self._queue = []
         self._stalls.clear()
-        for token, publish in list(self._in_flight.items()):
-            if self._may_be_stored(token) and not publish.resendable:
-                self._remove(
-                    token,
-                    MemphisNotConfirmedError(
-                        "the connection broke before the acknowledgement came; the message may or "
-                        f"may not be stored, and has no id to send it again safely: {reason}"
-                    ),
-                )
-        self._progressed()
+        self._fail_unsafe(0, f"has no id to send it again safely: {reason}")
 
     def connection_restored(self) -> None:
         """Send what waits, in the order of the first time; newer messages come after."""
         self._is_connected = True
+        self._fail_unsafe(
+            self._loop.time(),
+            "the engine may have forgotten its id, so a copy could be stored twice",
+        )
         for token, publish in self._in_flight.items():
             if token < self._first_unwritten:
                 self._sent_again += 1
             self._queue.append(publish.frame)
         self._held.clear()
         self._connection.schedule_flush()
+
+    def _fail_unsafe(self, now: float, why: str) -> None:
+        """Give up the messages that may be stored and must not be sent a second time any more."""
+        for token, publish in list(self._in_flight.items()):
+            if self._may_be_stored(token) and publish.resend_until <= now:
+                self._remove(
+                    token,
+                    MemphisNotConfirmedError(
+                        "the connection broke before the acknowledgement came; the message may or "
+                        f"may not be stored, and {why}"
+                    ),
+                )
+        self._progressed()
 
     def connection_closed(self, reason: str) -> None:
         """Everything ends."""
@@ -408,8 +524,3 @@ class Publisher:
             for waiter in idle:
                 if not waiter.done():
                     waiter.set_result(None)
-
-
-def _fail(publish: _Publish, error: MemphisProduceError) -> None:
-    if not publish.future.done():
-        publish.future.set_exception(error)

@@ -297,7 +297,8 @@ async def test_an_error_half_way_does_not_keep_the_rest_open(broker, name):
     """A producer with failures is no reason to leave the connection or the others open."""
     memphis = await connect(broker)
     producer = await memphis.producer(name, "p")
-    await producer.produce(b"", nonblocking=True, ack_wait_sec=1e-9)
+    late = await producer.produce(b"", nonblocking=True, ack_wait_sec=1e-9)
+    await eventually(late.done)  # before anything else is written, or its answer may be in time
     (await memphis.consumer(name, "c")).consume(lambda *_: None)
     with pytest.raises(MemphisError):
         await memphis.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
+import signal
 from collections import Counter
 
 import pytest
@@ -122,13 +124,18 @@ async def test_a_failure_through_flush(memphis, name):
     await producer.destroy()
 
 
-async def test_many_failures_through_flush(memphis, name):
+async def test_many_failures_through_flush(fresh_broker):
     """Of many failures flush tells how many and gives the first; there is a limit to its memory."""
-    producer = await memphis.producer(name, "p")
-    for _ in range(1500):
-        await producer.produce(b"", nonblocking=True, ack_wait_sec=PAST_S)
-    with pytest.raises(MemphisProduceError) as failed:
-        await producer.flush()
+    async with await connect(fresh_broker) as memphis:
+        producer = await memphis.producer("s", "p")
+        os.kill(fresh_broker.engine_pid, signal.SIGSTOP)
+        try:
+            for _ in range(1500):
+                await producer.produce(b"", nonblocking=True, ack_wait_sec=0.1)
+            with pytest.raises(MemphisProduceError) as failed:
+                await producer.flush()
+        finally:
+            os.kill(fresh_broker.engine_pid, signal.SIGCONT)
     assert "1500" in str(failed.value)
     assert isinstance(failed.value.__cause__, MemphisProduceError)
 

@@ -155,15 +155,14 @@ async def test_what_is_produced_during_the_break_goes_out_after_it(broker, proxy
 
 
 async def test_a_fetch_during_the_break(broker, proxy, name):
-    """It waits for the connection within its time, and says so if that was not enough."""
+    """It waits for the connection within its time; nothing is what it then has."""
     async with await connect_through(proxy, broker) as memphis:
         consumer = await memphis.consumer(name, "c", batch_max_time_to_wait_ms=50)
         patient = await memphis.consumer(name, "d", batch_max_time_to_wait_ms=20_000)
         await fill(await memphis.producer(name, "p"), range(1))
         proxy.refuse()
         await eventually(lambda: not memphis.is_connected())
-        with pytest.raises(MemphisConnectError):
-            await consumer.fetch(1)
+        assert await consumer.fetch(1) == []
         waiting = asyncio.create_task(patient.fetch(1))
         proxy.accept()
         assert numbers_of(await waiting) == [0]

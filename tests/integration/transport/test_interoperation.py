@@ -99,7 +99,7 @@ async def test_the_other_client_reads_our_stored_messages(
     publisher = Publisher(connection)
     header = encode_block({"a": "b"})
     for payload in PAYLOADS:
-        publisher.send(b"oracle-stream.in", payload, header=header, resendable=False, deadline_s=5)
+        publisher.send(b"oracle-stream.in", payload, header=header, resend_s=0, deadline_s=5)
     await publisher.drain(5)
     subscription = await oracle.jetstream().pull_subscribe("", durable="d", stream="oracle-stream")
     messages = await subscription.fetch(len(PAYLOADS), timeout=5)

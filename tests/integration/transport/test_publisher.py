@@ -42,13 +42,13 @@ async def test_confirmed(shared_engine: Engine, connect: Connect) -> None:
     connection = await connect(shared_engine.address)
     await create_stream(connection, "confirmed", allow_direct=True)
     publisher = Publisher(connection)
-    futures = send_numbers(publisher, b"confirmed.in", range(1000), resendable=True)
+    futures = send_numbers(publisher, b"confirmed.in", range(1000), resend_s=60)
     results = await outcomes(futures)
     assert results == [("confirmed", number + 1, False) for number in range(1000)]
-    again = send_numbers(publisher, b"confirmed.in", range(5, 6), resendable=True)
+    again = send_numbers(publisher, b"confirmed.in", range(5, 6), resend_s=60)
     assert await outcomes(again) == [("confirmed", 6, True)]
     for payload in (bytearray(b"x"), memoryview(b"x"), b""):
-        future = publisher.send(b"confirmed.in", payload, resendable=False, deadline_s=5)
+        future = publisher.send(b"confirmed.in", payload, resend_s=0, deadline_s=5)
         assert (await future).stream == "confirmed"
     assert publisher.in_flight == 0
     assert publisher.statistics().in_flight_bytes == 0
@@ -60,7 +60,7 @@ async def test_refused(shared_engine: Engine, connect: Connect) -> None:
     connection = await connect(shared_engine.address)
     await create_stream(connection, "refused", max_msgs=1, discard="new")
     publisher = Publisher(connection)
-    first, second = send_numbers(publisher, b"refused.in", range(2), resendable=False)
+    first, second = send_numbers(publisher, b"refused.in", range(2), resend_s=0)
     assert (await first).sequence == 1
     with pytest.raises(MemphisProduceError) as caught:
         await second
@@ -75,7 +75,7 @@ async def test_too_large(shared_engine: Engine, connect: Connect) -> None:
     header = id_header(1)
     payload = bytes(connection.max_payload - len(header) + 1)
     with pytest.raises(MemphisProduceError) as caught:
-        publisher.send(b"a", payload, header=header, resendable=True, deadline_s=1)
+        publisher.send(b"a", payload, header=header, resend_s=60, deadline_s=1)
     assert caught.value.code == 10054
     assert publisher.in_flight == 0
 
@@ -84,7 +84,7 @@ async def test_no_stream_there(shared_engine: Engine, connect: Connect) -> None:
     """Where no stream listens the message fails at its deadline, as certainly not stored."""
     connection = await connect(shared_engine.address)
     publisher = Publisher(connection)
-    futures = send_numbers(publisher, b"nowhere.in", range(3), resendable=False, deadline_s=0.2)
+    futures = send_numbers(publisher, b"nowhere.in", range(3), resend_s=0, deadline_s=0.2)
     for outcome in await outcomes(futures):
         assert type(outcome) is MemphisProduceError
         assert "no stream takes nowhere.in" in str(outcome)
@@ -96,12 +96,12 @@ async def test_a_stream_that_comes_late(shared_engine: Engine, connect: Connect)
     connection = await connect(shared_engine.address)
     await create_stream(connection, "punctual")
     publisher = Publisher(connection)
-    early = send_numbers(publisher, b"late.in", range(50), resendable=False)
+    early = send_numbers(publisher, b"late.in", range(50), resend_s=0)
     await eventually(lambda: publisher.statistics().sent_again > 0)
-    early += send_numbers(publisher, b"late.in", range(50, 100), resendable=False)
-    await asyncio.gather(*send_numbers(publisher, b"punctual.in", range(10), resendable=False))
+    early += send_numbers(publisher, b"late.in", range(50, 100), resend_s=0)
+    await asyncio.gather(*send_numbers(publisher, b"punctual.in", range(10), resend_s=0))
     await create_stream(connection, "late", allow_direct=True)
-    early += send_numbers(publisher, b"late.in", range(100, 150), resendable=False)
+    early += send_numbers(publisher, b"late.in", range(100, 150), resend_s=0)
     results = await outcomes(early)
     assert all(isinstance(result, PublishResult) for result in results), results
     assert await stored_payloads(connection, "late") == [b"%d" % number for number in range(150)]
@@ -117,7 +117,7 @@ async def test_a_killed_engine_and_resendable_messages(engine: Engine, connect: 
         start = round_number * 3000
         for number in range(start, start + 3000):
             futures += send_numbers(
-                publisher, b"kill.in", range(number, number + 1), resendable=True, deadline_s=50
+                publisher, b"kill.in", range(number, number + 1), resend_s=60, deadline_s=50
             )
             if number % 100 == 0:
                 await asyncio.sleep(0)
@@ -137,14 +137,14 @@ async def test_a_killed_engine_and_messages_without_id(engine: Engine, connect: 
     connection = await connect(engine.address)
     await create_stream(connection, "plain", allow_direct=True)
     publisher = Publisher(connection)
-    futures = send_numbers(publisher, b"plain.in", range(5000), resendable=False)
+    futures = send_numbers(publisher, b"plain.in", range(5000), resend_s=0)
     await eventually(lambda: publisher.statistics().confirmed > 0)
-    futures += send_numbers(publisher, b"plain.in", range(5000, 9000), resendable=False)
+    futures += send_numbers(publisher, b"plain.in", range(5000, 9000), resend_s=0)
     await asyncio.sleep(0)
     engine.kill()
     await eventually(lambda: not connection.is_connected)
     # Never handed to a socket, so these are simply sent after the reconnect.
-    never_written = send_numbers(publisher, b"plain.in", range(9000, 9100), resendable=False)
+    never_written = send_numbers(publisher, b"plain.in", range(9000, 9100), resend_s=0)
     engine.start()
     results = await outcomes(futures)
     assert all(isinstance(r, PublishResult | MemphisNotConfirmedError) for r in results)
@@ -165,7 +165,7 @@ async def test_cut_wires_do_not_double(cutting_proxy: CuttingProxy, connect: Con
     futures: list[asyncio.Future[PublishResult]] = []
     for round_number in range(5):
         start = round_number * 500
-        futures += send_numbers(publisher, b"cut.in", range(start, start + 500), resendable=True)
+        futures += send_numbers(publisher, b"cut.in", range(start, start + 500), resend_s=60)
         await asyncio.wait([futures[start]])
         cutting_proxy.cut()
         await eventually(lambda cuts=round_number: connection.statistics().reconnects > cuts)
@@ -180,8 +180,8 @@ async def test_deadline_with_a_frozen_engine(engine: Engine, connect: Connect) -
     await create_stream(connection, "frozen")
     publisher = Publisher(connection)
     engine.pause()
-    late = send_numbers(publisher, b"frozen.in", range(10), resendable=True, deadline_s=30)
-    soon = send_numbers(publisher, b"frozen.in", range(10, 20), resendable=True, deadline_s=0.1)
+    late = send_numbers(publisher, b"frozen.in", range(10), resend_s=60, deadline_s=30)
+    soon = send_numbers(publisher, b"frozen.in", range(10, 20), resend_s=60, deadline_s=0.1)
     assert {type(result) for result in await outcomes(soon)} == {MemphisNotConfirmedError}
     assert not any(future.done() for future in late)
     with pytest.raises(MemphisTimeoutError):
@@ -197,7 +197,7 @@ async def test_deadline_without_a_connection(engine: Engine, connect: Connect) -
     publisher = Publisher(connection)
     engine.kill()
     await eventually(lambda: not connection.is_connected)
-    (future,) = send_numbers(publisher, b"away.in", range(1), resendable=False, deadline_s=0.1)
+    (future,) = send_numbers(publisher, b"away.in", range(1), resend_s=0, deadline_s=0.1)
     with pytest.raises(MemphisProduceError, match="not stored") as caught:
         await future
     assert type(caught.value) is MemphisProduceError
@@ -212,7 +212,7 @@ async def test_the_end_of_the_connection_ends_all(
     await create_stream(connection, "over")
     publisher = Publisher(connection, in_flight_max=5)
     engine.pause()
-    futures = send_numbers(publisher, b"over.in", range(5), resendable=True)
+    futures = send_numbers(publisher, b"over.in", range(5), resend_s=60)
     waiter = asyncio.create_task(publisher.wait_room())
     await eventually(lambda: publisher.statistics().waiting_for_room == 1)
     if how == "close":
@@ -224,7 +224,7 @@ async def test_the_end_of_the_connection_ends_all(
     with pytest.raises(MemphisConnectError):
         await waiter
     with pytest.raises(MemphisConnectError):
-        publisher.send(b"over.in", b"", resendable=False, deadline_s=1)
+        publisher.send(b"over.in", b"", resend_s=0, deadline_s=1)
     with pytest.raises(MemphisConnectError):
         await publisher.wait_room()
     await publisher.drain(1)
@@ -235,7 +235,7 @@ async def test_cancelled_futures_keep_the_accounts(shared_engine: Engine, connec
     connection = await connect(shared_engine.address)
     await create_stream(connection, "cancelled")
     publisher = Publisher(connection)
-    futures = send_numbers(publisher, b"cancelled.in", range(100), resendable=False)
+    futures = send_numbers(publisher, b"cancelled.in", range(100), resend_s=0)
     for future in futures[::2]:
         future.cancel()
     await publisher.drain(10)
@@ -264,7 +264,7 @@ async def test_back_pressure(
                 await publisher.wait_room()
             payload = b"%d-%d" % (number, step)
             sent.append(payload)
-            publisher.send(f"{name}.in".encode(), payload, resendable=False, deadline_s=20)
+            publisher.send(f"{name}.in".encode(), payload, resend_s=0, deadline_s=20)
             most = max(most, publisher.in_flight)
             most_bytes = max(most_bytes, publisher.statistics().in_flight_bytes)
 
@@ -280,9 +280,9 @@ async def test_a_flood_without_waiting_is_refused(shared_engine: Engine, connect
     connection = await connect(shared_engine.address)
     await create_stream(connection, "flood")
     publisher = Publisher(connection, in_flight_max=10)
-    futures = send_numbers(publisher, b"flood.in", range(20), resendable=False)
+    futures = send_numbers(publisher, b"flood.in", range(20), resend_s=0)
     with pytest.raises(MemphisProduceError, match="wait for room"):
-        send_numbers(publisher, b"flood.in", range(1), resendable=False)
+        send_numbers(publisher, b"flood.in", range(1), resend_s=0)
     assert {type(result) for result in await outcomes(futures)} == {PublishResult}
 
 
@@ -293,7 +293,7 @@ async def test_a_closed_publisher_leaves_the_connection(
     connection = await connect(shared_engine.address)
     await create_stream(connection, "closing-publisher")
     publisher = Publisher(connection)
-    futures = send_numbers(publisher, b"closing-publisher.in", range(3), resendable=False)
+    futures = send_numbers(publisher, b"closing-publisher.in", range(3), resend_s=0)
     publisher.close()
     publisher.close()
     assert {type(result) for result in await outcomes(futures)} == {MemphisProduceError}

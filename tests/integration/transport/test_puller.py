@@ -54,7 +54,7 @@ async def prepared(connection: Connection, name: str, messages: int, **consumer:
     await create_stream(connection, name)
     publisher = Publisher(connection)
     await asyncio.gather(
-        *send_numbers(publisher, f"{name}.in".encode(), range(messages), resendable=False)
+        *send_numbers(publisher, f"{name}.in".encode(), range(messages), resend_s=0)
     )
     publisher.close()
     return await create_consumer(connection, name, "d", **consumer)
@@ -108,7 +108,7 @@ async def test_a_waiting_pull_gets_what_comes(shared_engine: Engine, connect: Co
     subject = await prepared(connection, "waiting", 0)
     waiting = Batch(Puller(connection), subject, 3, 10)
     await connection.flush(5)
-    send_numbers(Publisher(connection), b"waiting.in", range(3), resendable=False)
+    send_numbers(Publisher(connection), b"waiting.in", range(3), resend_s=0)
     assert await waiting.end() is PullEnd.FILLED
     assert waiting.payloads == [b"0", b"1", b"2"]
 
@@ -143,7 +143,7 @@ async def test_lost(engine: Engine, connect: Connect) -> None:
     engine.start()
     await connection.wait_connected(10)
     again = Batch(puller, subject, 3, 10)
-    send_numbers(Publisher(connection), b"lost.in", range(3), resendable=False)
+    send_numbers(Publisher(connection), b"lost.in", range(3), resend_s=0)
     assert await again.end() is PullEnd.FILLED
     assert puller.statistics().strays == 0
     assert all(len(batch.ends) == 1 for batch in waiting)
@@ -161,7 +161,7 @@ async def test_a_pull_cut_off_does_not_catch_messages_later(
     cutting_proxy.cut()
     assert await before.end() is PullEnd.LOST
     await connection.wait_connected(10)
-    send_numbers(Publisher(connection), b"held.in", range(5), resendable=False)
+    send_numbers(Publisher(connection), b"held.in", range(5), resend_s=0)
     after = Batch(puller, subject, 5, 10)
     assert await after.end() is PullEnd.FILLED
     assert after.payloads == [b"%d" % number for number in range(5)]
