@@ -359,7 +359,6 @@ def new_consumer(
     session: Session,
     membership: Membership,
     options: ConsumerOptions,
-    max_ack_time_s: float,
     leave: Callable[[Consumer, int], Awaitable[None]],
 ) -> Consumer:
     """Put a consumer together for a group that was joined; starts nothing."""
@@ -370,7 +369,7 @@ def new_consumer(
         membership.pull_subjects(),
         functools.partial(Message, source),
         membership.is_gone,
-        max_ack_time_s,
+        membership.max_ack_time_ms / 1000,
     )
     return Consumer(name, membership, options, reader, session, leave)
 

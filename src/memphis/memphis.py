@@ -438,9 +438,7 @@ class Memphis:
             last_messages=last_messages,
             retries=timeout_retries,
         )
-        consumer = new_consumer(
-            name, session, membership, options, max_ack_time_ms / 1000, self._users.leave_group
-        )
+        consumer = new_consumer(name, session, membership, options, self._users.leave_group)
         self._users.add_consumer(consumer, membership)
         return consumer
 

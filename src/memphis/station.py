@@ -91,8 +91,8 @@ class Station:
         return self._destroying
 
     async def _destroy(self, retries: int) -> None:
-        await self._rpc.call(
-            StationRemove(name=self._state.name), Done, retries=retries, if_gone=Done()
-        )
+        # This life of the station, not one that somebody has created since.
+        request = StationRemove(name=self._state.name, id=self._state.description.id)
+        await self._rpc.call(request, Done, retries=retries, if_gone=Done())
         self._state.apply(None)
         await self._end_users(self.name)

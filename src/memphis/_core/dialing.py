@@ -14,7 +14,7 @@ from typing import Final
 from memphis.exceptions import MemphisConnectError
 from memphis.transport.options import ConnectOptions
 from memphis.wire.names import InvalidNameError, UserName
-from memphis.wire.subjects import inbox_prefix
+from memphis.wire.subjects import connection_inbox_prefix
 
 _PORT_MAX: Final = 65535
 
@@ -55,11 +55,12 @@ def connect_options(arguments: ConnectArguments) -> tuple[ConnectOptions, str]:
         _check_int(name, getattr(arguments, name), 1)
     _check_int("max_reconnect", arguments.max_reconnect, -1)
     host, port = _address(arguments.host, arguments.port)
-    connection_id = str(uuid.uuid4())
+    # The inbox is as secret as this; the connection's id goes out with every message.
+    secret_id, connection_id = str(uuid.uuid4()), str(uuid.uuid4())
     return ConnectOptions(
         servers=((host, port),),
-        name=f"{connection_id}::{user}",
-        inbox_prefix=f"{inbox_prefix(user)}.{connection_id}",
+        name=f"{secret_id}::{user}",
+        inbox_prefix=connection_inbox_prefix(user, secret_id),
         user="" if arguments.connection_token else user,
         password=arguments.password,
         token=arguments.connection_token,

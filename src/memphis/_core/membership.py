@@ -7,7 +7,7 @@ listens on the group's members subject, and the broker asks there before it ends
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from memphis._core.arguments import checked
 from memphis.exceptions import MemphisError, MemphisNotFoundError, MemphisUsageError
@@ -26,6 +26,8 @@ from memphis.wire.subjects import members_subject, pull_subject
 if TYPE_CHECKING:
     from memphis._core.session import Session
     from memphis._core.station_state import StationState
+    from memphis.transport.protocol import MessageFrame
+    from memphis.transport.subscriptions import Subscription
 
 _log = logging.getLogger(__name__)
 
@@ -57,14 +59,15 @@ def check_join(
 class Membership:
     """One member of one group. Counted from :meth:`join` until :meth:`leave`."""
 
-    def __init__(self, session: Session, state: StationState, request: GroupJoin) -> None:
+    def __init__(
+        self, session: Session, state: StationState, request: GroupJoin, subscription: Subscription
+    ) -> None:
         self._session = session
         self._request = request
+        self._subscription = subscription
         self.state = state
         self.group = GroupName.parse(request.group)
-        self._subscription = session.connection.subscribe(
-            members_subject(state.name, self.group), self._answer
-        )
+        self.max_ack_time_ms = request.max_ack_time_ms
 
     @classmethod
     async def join(
@@ -94,20 +97,35 @@ class Membership:
             max_msg_deliveries=max_msg_deliveries,
             start_consume_from_sequence=start_sequence,
             last_messages=last_messages,
+            listening=True,
         )
-        joined = await session.rpc.call(request, GroupJoined, retries=retries)
-        return cls(session, session.states.open(joined.station), request)
+
+        def answer(frame: MessageFrame) -> None:
+            if frame[3]:
+                session.connection.publish(frame[3], _PRESENT)
+
+        # Before the group is joined: from its first moment on, nobody may find it without members.
+        subscription = session.connection.subscribe(members_subject(station, group), answer)
+        try:
+            joined = await session.rpc.call(request, GroupJoined, retries=retries)
+        except BaseException:
+            subscription.unsubscribe()
+            raise
+        membership = cls(session, session.states.open(joined.station), request, subscription)
+        if joined.max_ack_time_ms is not None:
+            membership.max_ack_time_ms = joined.max_ack_time_ms
+        return membership
 
     def pull_subjects(self) -> dict[int, str]:
         """For each partition, where its messages are asked for."""
         return {p: pull_subject(self.state.name, p, self.group) for p in self.state.partitions}
 
     async def is_gone(self) -> bool:
-        """Whether there is nothing to read any more, because the station was removed.
+        """Whether there is nothing to read any more: the station was removed, or the group ended.
 
-        A group that is missing while its station stands, because the engine kept it in memory and
-        ended, or because it ended in the moment of this member's joining, is made again. In doubt
-        (no broker answers) it is not gone.
+        A group that was kept in memory is missing after the engine ended while its station stands; it
+        is made again. A group on disk that is missing was ended by somebody, and its position with it:
+        to begin anew is for the application to decide. In doubt (no broker answers) it is not gone.
         """
         if self.state.removed:
             return True
@@ -116,7 +134,12 @@ class Membership:
             info = await rpc.call(StationInfoGet(name=self.state.name), StationInfo, retries=0)
             if any(group.name == self.group for group in info.groups):
                 return False
-            joined = await rpc.call(self._join_again(info), GroupJoined, retries=0)
+            if info.options.storage_type is Storage.DISK:
+                return True
+            # Whatever the partitions hold now came after they were emptied: all of it is new.
+            anew = {"start_consume_from_sequence": 1, "last_messages": -1}
+            request = self._request.model_copy(update=anew)
+            joined = await rpc.call(request, GroupJoined, retries=0)
         except MemphisNotFoundError:
             return True
         except MemphisError as error:
@@ -124,13 +147,6 @@ class Membership:
             return False
         _log.warning("the group %s of station %s was gone and begins anew", self.group, info.name)
         return self._session.states.open(joined.station) is not self.state
-
-    def _join_again(self, info: StationInfo) -> GroupJoin:
-        if info.options.storage_type is Storage.DISK:
-            return self._request
-        # Whatever the partitions hold now came after they were emptied: all of it is new.
-        anew = {"start_consume_from_sequence": 1, "last_messages": -1}
-        return self._request.model_copy(update=anew)
 
     def end(self) -> None:
         """Be counted no more. The group stays."""
@@ -148,8 +164,3 @@ class Membership:
             )
         except MemphisNotFoundError:
             return  # the station went before, and the group with it
-
-    def _answer(self, frame: tuple[Any, ...]) -> None:
-        reply = frame[3]
-        if reply:
-            self._session.connection.publish(reply, _PRESENT)

@@ -80,7 +80,11 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "token": (
         Annotated[
             str,
-            _option("--token", "MEMPHIS_CONNECTION_TOKEN", "A token instead of a password."),
+            _option(
+                "--token",
+                "MEMPHIS_CONNECTION_TOKEN",
+                "A token instead of a password; with --username.",
+            ),
         ],
         "",
     ),
