@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from memphis.exceptions import MemphisError, MemphisProduceError, MemphisUsageError
 from memphis.headers import Headers, as_mapping
-from memphis.transport.publisher import Receipt
+from memphis.transport.receipt import Receipt
 from memphis.types import Retention
 from memphis.wire.headers import (
     BLOCK_END,

@@ -16,8 +16,9 @@ from memphis.transport.errors import (
     ProtocolError,
 )
 from memphis.transport.options import ConnectionListener, ConnectionStatistics, ConnectOptions
-from memphis.transport.publisher import Publisher, PublisherStatistics
+from memphis.transport.publisher import Publisher
 from memphis.transport.puller import Pull, PullEnd, Puller, PullerStatistics
+from memphis.transport.receipt import PublisherStatistics
 from memphis.transport.requests import Reply
 from memphis.transport.subscriptions import Subscription
 

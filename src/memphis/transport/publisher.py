@@ -14,7 +14,6 @@ subject are written in the order of :meth:`Publisher.send`, also those that are 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from math import inf
 from typing import Final
 
@@ -34,6 +33,7 @@ from memphis.transport.connection import Connection
 from memphis.transport.deadlines import DeadlineTimer
 from memphis.transport.options import MEBIBYTE
 from memphis.transport.protocol import Frame, MessageFrame
+from memphis.transport.receipt import FutureReceipt, PublisherStatistics, Receipt
 from memphis.transport.requests import NO_RESPONDERS
 from memphis.transport.room import Room
 from memphis.transport.stalls import Stalls
@@ -44,67 +44,6 @@ TOO_LARGE_CODE: Final = 10054
 
 _HARD_LIMIT_FACTOR: Final = 2
 _FLUSH_FRAMES: Final = 64
-
-
-class Receipt:
-    """A message on its way, and who is told when it has arrived or failed: exactly one of the two.
-
-    One object per message, which the sender subclasses, is what this path can afford. The methods
-    are called while answers are being read: they must be quick and must not raise.
-    """
-
-    __slots__ = ("deadline", "frame", "resend_until", "subject")
-
-    frame: bytes
-    subject: bytes
-    resend_until: float
-    deadline: float
-
-    def confirmed(self, sequence: int, duplicate: bool, answer: bytes) -> None:
-        """The engine has stored it. ``answer`` is what the engine said, unread."""
-        raise NotImplementedError
-
-    def failed(self, error: MemphisProduceError) -> None:
-        """It was refused, or never confirmed."""
-        raise NotImplementedError
-
-
-class _FutureReceipt(Receipt):
-    """Tells an asyncio future."""
-
-    __slots__ = ("future",)
-
-    def __init__(self, future: asyncio.Future[PublishResult]) -> None:
-        self.future = future
-
-    def confirmed(self, sequence: int, duplicate: bool, answer: bytes) -> None:
-        """The engine has stored it."""
-        if not self.future.done():
-            read = parse_acknowledgement(answer)
-            stream = read.stream if isinstance(read, PublishResult) else ""
-            self.future.set_result(PublishResult(stream, sequence, duplicate))
-
-    def failed(self, error: MemphisProduceError) -> None:
-        """It was refused, or never confirmed."""
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublisherStatistics:
-    """The numbers of a publisher so far."""
-
-    in_flight: int
-    in_flight_max: int
-    in_flight_bytes: int
-    in_flight_bytes_max: int
-    waiting_for_room: int
-    confirmed: int
-    refused: int
-    not_confirmed: int
-    """Ended without an answer: at the deadline, with the connection, or not understood."""
-    sent_again: int
-    late_answers: int
 
 
 class Publisher:
@@ -209,7 +148,7 @@ class Publisher:
         if type(payload) is not bytes:
             payload = bytes(payload)
         self.post(
-            _FutureReceipt(future),
+            FutureReceipt(future),
             subject,
             payload,
             header=header,
