@@ -143,3 +143,25 @@ async def test_after_destroy(memphis, name):
     await consumer.destroy()
     with pytest.raises(MemphisClosedError):
         await take(consumer, 1)
+
+
+async def test_taking_one_and_leaving_uses_up_nothing(broker, memphis, name):
+    """A program that handles one message and ends, again and again, gets them one after another."""
+    await fill(await memphis.producer(name, "p"), range(12))
+    found: list[int] = []
+    for _ in range(4):
+        async with await connect(broker) as connection:
+            found += await take(await connection.consumer(name, "c"), 1)
+    assert found == [0, 1, 2, 3]
+
+
+async def test_what_waits_for_its_turn_stays_ours(memphis, name):
+    """A slow step lasts several ack times; what was fetched ahead is neither lost nor redelivered."""
+    await fill(await memphis.producer(name, "p"), range(40))
+    consumer = await memphis.consumer(name, "c", max_ack_time_ms=500, max_msg_deliveries=1)
+    found = await take(consumer, 20)
+    assert consumer._reader.buffered > 0
+    slow_until = time.monotonic() + 1.6
+    await eventually(lambda: time.monotonic() > slow_until)
+    found += await take(consumer, 20)
+    assert found == list(range(40))

@@ -305,3 +305,47 @@ async def test_not_confirmed_is_told_from_not_sent(fresh_broker):
         with pytest.raises(MemphisProduceError) as failed:
             await producer.produce(b"", ack_wait_sec=0.05)
         assert not isinstance(failed.value, MemphisNotConfirmedError)
+
+
+async def test_flush_ends_while_others_produce(memphis, name):
+    """It waits for what was sent before it, and not for what another task sends meanwhile."""
+    producer = await memphis.producer(name, "p")
+
+    async def produce_for_ever() -> None:
+        while True:
+            await producer.produce(b"", nonblocking=True)
+            await asyncio.sleep(0)
+
+    producing = asyncio.create_task(produce_for_ever())
+    mine = await producer.produce(b"mine", nonblocking=True)
+    await asyncio.wait_for(producer.flush(), SOON_S)
+    assert mine.done()
+    producing.cancel()
+    await asyncio.wait({producing})
+
+
+async def test_failures_that_were_seen_are_not_raised_again(fresh_broker):
+    """However many there were: each result was awaited, so flush has nothing to tell."""
+    async with await connect(fresh_broker) as memphis:
+        producer = await memphis.producer("s", "p")
+        os.kill(fresh_broker.engine_pid, signal.SIGSTOP)
+        try:
+            pending = [
+                await producer.produce(b"", nonblocking=True, ack_wait_sec=0.1) for _ in range(1500)
+            ]
+            outcomes = await asyncio.gather(*pending, return_exceptions=True)
+        finally:
+            os.kill(fresh_broker.engine_pid, signal.SIGCONT)
+        assert {type(outcome) for outcome in outcomes} == {MemphisNotConfirmedError}
+        await producer.flush()
+
+
+async def test_close_tells_of_every_producer(broker, name):
+    """Two producers with a failure each, which nobody saw: the error of close counts both."""
+    memphis = await connect(broker)
+    for producer_name in ("p", "q"):
+        producer = await memphis.producer(name, producer_name)
+        late = await producer.produce(b"", nonblocking=True, ack_wait_sec=PAST_S)
+        await eventually(late.done)
+    with pytest.raises(MemphisProduceError, match="2 messages"):
+        await memphis.close()

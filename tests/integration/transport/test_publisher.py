@@ -174,6 +174,27 @@ async def test_cut_wires_do_not_double(cutting_proxy: CuttingProxy, connect: Con
     assert await stored_payloads(connection, "cut") == [b"%d" % number for number in range(2500)]
 
 
+async def test_an_id_that_may_be_forgotten_is_not_sent_again(
+    cutting_proxy: CuttingProxy, connect: Connect
+) -> None:
+    """After an outage longer than the engine keeps ids, a copy would be stored twice: it fails."""
+    connection = await connect(cutting_proxy.address)
+    await create_stream(connection, "forget", allow_direct=True)
+    publisher = Publisher(connection)
+    sure = send_numbers(publisher, b"forget.in", range(1), resend_s=60)
+    await outcomes(sure)
+    cutting_proxy.pause()
+    unsure = send_numbers(publisher, b"forget.in", range(1, 5), resend_s=0.001)
+    await connection.wait_connected(1)
+    started = asyncio.get_running_loop().time()
+    await eventually(lambda: asyncio.get_running_loop().time() > started + 0.01)
+    cutting_proxy.cut()
+    cutting_proxy.resume()
+    assert {type(result) for result in await outcomes(unsure)} == {MemphisNotConfirmedError}
+    stored = await stored_payloads(connection, "forget")
+    assert len(stored) == len(set(stored))
+
+
 async def test_deadline_with_a_frozen_engine(engine: Engine, connect: Connect) -> None:
     """An engine that does not answer: each message ends at its own deadline, not confirmed."""
     connection = await connect(engine.address)
