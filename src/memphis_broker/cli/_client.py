@@ -29,6 +29,8 @@ INTERRUPTED = 130
 
 DEFAULT_PORT = 6666
 _DEFAULT_USER = "root"
+_SHARED_USER = "command-line"
+"""A token lets in everybody but root."""
 _DEFAULT_PASSWORD = "memphis"  # noqa: S105 - a fresh broker's own, good on loopback only
 _CONNECT_TIMEOUT_MS = 5_000
 
@@ -67,8 +69,13 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         DEFAULT_PORT,
     ),
     "username": (
-        Annotated[str, _option("--username", "MEMPHIS_USERNAME", "Who you are. [root]")],
-        _DEFAULT_USER,
+        Annotated[
+            str,
+            _option(
+                "--username", "MEMPHIS_USERNAME", "Who you are. [root; with a token: command-line]"
+            ),
+        ],
+        "",
     ),
     "password": (
         Annotated[
@@ -83,7 +90,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
             _option(
                 "--token",
                 "MEMPHIS_CONNECTION_TOKEN",
-                "A token instead of a password; with --username.",
+                "A token instead of a password.",
             ),
         ],
         "",
@@ -149,6 +156,7 @@ def _take_credentials(options: dict[str, Any]) -> Credentials:
         )
     if not given["token"]:
         given["password"] = given["password"] or _DEFAULT_PASSWORD
+    given["username"] = given["username"] or (_SHARED_USER if given["token"] else _DEFAULT_USER)
     return Credentials(**given)
 
 
