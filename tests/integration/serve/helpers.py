@@ -53,7 +53,7 @@ async def can_log_in(port: int, login: dict[str, str] | None = None) -> bool:
     """Whether a login works right now; that of root with the default password if none is given."""
     try:
         return await errors_of(port, ROOT if login is None else login) == []
-    except ConnectionRefusedError:
+    except ConnectionError:  # it is just going, or coming
         return False
 
 
