@@ -42,9 +42,7 @@ async def measure(client_module: str, row: str, target: Target) -> dict[str, obj
 
 
 def _peak_memory_mib() -> float:
-    """The most that this process has held since it began its program; getrusage would count what
-    its parent had held before.
-    """
+    """The most that this process has held; getrusage would count what its parent held before."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
