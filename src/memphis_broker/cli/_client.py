@@ -44,7 +44,9 @@ def _option(flag: str, variable: str, text: str, **more: Any) -> Any:
     )
 
 
-def _port(text: str) -> int:
+def _port(given: str | int) -> int:
+    """A port as it was typed, or as it stands below: Typer parses the default as well."""
+    text = str(given)
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _PORT_MAX):
         raise typer.BadParameter(f"{text!r} is no port: a port is a number from 1 to {_PORT_MAX}")
     return int(text)

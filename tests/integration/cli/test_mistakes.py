@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.conftest import CommandLine, Result
+from tests.integration.cli.conftest import (
+    DEADLINE_S,
+    CommandLine,
+    Result,
+    command,
+    environment,
+)
 
 
 def check_complaint(result: Result, status: int, *words: str) -> None:
@@ -171,3 +177,26 @@ def test_a_misspelt_setting(memphis: CommandLine, tmp_path: Path, text: str, nea
 def test_a_port_in_the_environment(memphis: CommandLine) -> None:
     """The variable is named, in words of people."""
     check_complaint(memphis("serve", MEMPHIS_PORT="abc"), 2, "MEMPHIS_PORT", "a whole number")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("station", "ls"),
+        ("station", "create", "s"),
+        ("produce", "s", "x"),
+        ("consume", "s", "-g", "g"),
+    ],
+)
+def test_the_port_may_be_left_out(arguments: tuple[str, ...]) -> None:
+    """Without a port the default is tried; here on an address where nobody is."""
+    variables = environment(0)
+    del variables["MEMPHIS_PORT"]
+    result = subprocess.run(
+        command(*arguments, "--host", "127.255.255.254"),
+        capture_output=True,
+        env=variables,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    check_complaint(result, 1, "127.255.255.254:6666")
