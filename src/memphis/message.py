@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memphis._core.arguments import checked
 from memphis.exceptions import MemphisUsageError
+from memphis.wire.acknowledgements import AGAIN, again_after, never_again
 from memphis.wire.headers import decode_block
 from memphis.wire.models import REASON_LENGTH_MAX, DeadLetterAdd, DeadLetterAdded
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Message"]
 
-_ACK = b"+ACK"
-_NAK = b"-NAK"
-_TERM = b"+TERM"
 _NANOSECONDS = 1_000_000_000
 _SHORT_FORM_TOKENS = 9
 _DELAY_MAX_S = 1_000_000_000
@@ -152,11 +149,12 @@ class Message:
             MemphisUsageError: The message was settled in another way before.
             MemphisConnectError: The connection is closed.
         """
+        if self._settled == "acknowledged":
+            return
         if self._settled:
-            self._settle(_ACK, "acknowledged")
-        else:
-            self._source.connection.acknowledge(self._ack_subject)
-            self._settled = "acknowledged"
+            self._check_unsettled("acknowledged")
+        self._source.connection.acknowledge(self._ack_subject)
+        self._settled = "acknowledged"
 
     async def nack(self) -> None:
         """Have the message delivered again to the group at once, if deliveries are left.
@@ -165,7 +163,7 @@ class Message:
 
         Raises: As :meth:`ack`.
         """
-        self._settle(_NAK, "nacked")
+        self._settle(AGAIN, "nacked")
 
     async def delay(self, delay: float) -> None:
         """Have the message delivered again after ``delay`` seconds, if deliveries are left.
@@ -180,11 +178,7 @@ class Message:
             or not 0 <= delay < _DELAY_MAX_S
         ):
             raise MemphisUsageError(f"delay must be a number of seconds from 0, not {delay!r}")
-        if delay == 0:
-            self._settle(_NAK, "delayed")  # the engine takes a delay of 0 for "after the ack time"
-            return
-        body = json.dumps({"delay": int(delay * _NANOSECONDS)}).encode()
-        self._settle(_NAK + b" " + body, "delayed")
+        self._settle(again_after(delay), "delayed")
 
     async def dead_letter(self, reason: str) -> None:
         """Put the message among the dead letters of its group; the group does not get it again.
@@ -219,8 +213,7 @@ class Message:
             reason=reason,
         )
         await self._source.rpc.call(request, DeadLetterAdded)
-        line = " ".join(reason.split())
-        self._settle(_TERM + b" " + line.encode() if line else _TERM, "dead-lettered")
+        self._settle(never_again(reason), "dead-lettered")
 
     def _read_delivery(self) -> Delivery:
         if self._delivery is None:

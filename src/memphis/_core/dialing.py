@@ -65,7 +65,6 @@ def connect_options(arguments: ConnectArguments) -> tuple[ConnectOptions, str]:
         password=arguments.password,
         token=arguments.connection_token,
         tls=_tls_context(arguments),
-        tls_hostname=host,
         connect_timeout_s=arguments.timeout_ms / 1000,
         reconnect=arguments.reconnect,
         max_reconnect=arguments.max_reconnect,

@@ -32,6 +32,7 @@ from memphis.exceptions import (
 )
 from memphis.transport.protocol import MessageFrame
 from memphis.transport.puller import PullEnd
+from memphis.wire.acknowledgements import AGAIN, IN_PROGRESS
 from memphis.wire.errors import ErrorCode
 
 if TYPE_CHECKING:
@@ -54,8 +55,6 @@ _FRESH_SHARE: Final = 0.9
 """With less of its time left than this, a message's time is started anew when it is taken."""
 _EXPIRY_AGE: Final = 0.9
 """From here on it is left to the engine: its clock began to run when it sent the message."""
-_IN_PROGRESS: Final = b"+WPI"
-_NAK: Final = b"-NAK"
 
 
 class _Buffered(NamedTuple):
@@ -433,7 +432,7 @@ class GroupReader(Generic[_M]):
         for partition in self._partitions.values():
             for index, held in enumerate(partition.buffer):
                 if held.arrived > oldest and self._connection.is_connected:
-                    self._connection.publish(held.frame[3], _IN_PROGRESS)
+                    self._connection.publish(held.frame[3], IN_PROGRESS)
                     partition.buffer[index] = held._replace(until=now + self._expiry_s)
         if self.buffered:
             self._refresh_later()
@@ -448,7 +447,7 @@ class GroupReader(Generic[_M]):
     def _message(self, partition: _Partition) -> _M:
         (_, _, _, ack_subject, header, payload), _, until = partition.buffer.popleft()
         if until - time.monotonic() < _FRESH_SHARE * self._expiry_s:
-            self._connection.publish(ack_subject, _IN_PROGRESS)
+            self._connection.publish(ack_subject, IN_PROGRESS)
         return self._make_message(partition.number, ack_subject, header, payload)
 
     def _rotated(self, numbers: Sequence[int]) -> list[_Partition]:
@@ -461,7 +460,7 @@ class GroupReader(Generic[_M]):
 def give_back(connection: Connection, ack_subject: bytes) -> None:
     """Have a message that nobody here takes delivered to another member of its group."""
     if connection.is_connected:
-        connection.publish(ack_subject, _NAK)
+        connection.publish(ack_subject, AGAIN)
 
 
 def _ready(chosen: list[_Partition]) -> int:

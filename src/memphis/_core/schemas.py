@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from memphis.exceptions import MemphisSchemaError
-from memphis.wire.models import SCHEMA_CONTENT_LENGTH_MAX
-
-SCHEMA_TYPES: Final = ("protobuf", "json", "graphql", "avro")
+from memphis.wire.models import SCHEMA_CONTENT_LENGTH_MAX, SCHEMA_TYPES
 
 
 def read_schema_file(schema_type: str, schema_path: str) -> tuple[str, str]:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from memphis.exceptions import MemphisError, MemphisProduceError, MemphisUsageError
 from memphis.headers import Headers, as_mapping
 from memphis.transport.receipt import Receipt
-from memphis.types import Retention
 from memphis.wire.headers import (
     BLOCK_END,
     BLOCK_START,
@@ -33,7 +32,6 @@ from memphis.wire.subjects import ingest_subject
 if TYPE_CHECKING:
     from memphis._core.station_state import StationState
     from memphis.transport.publisher import Publisher
-    from memphis.wire.models import StationOptions
     from memphis.wire.names import ProducerName
 
 _log = logging.getLogger(__name__)
@@ -215,6 +213,7 @@ class StationSender:
         connection_id: str,
         on_error: ErrorCallback | None,
     ) -> None:
+        options = state.description.options.as_kept()
         self._publisher = publisher
         self._state = state
         self._on_error = on_error
@@ -227,7 +226,7 @@ class StationSender:
         self._header_plain = self._header_start + BLOCK_END
         self._header_blocks: dict[tuple[tuple[str, str], ...], bytes] = {}
         self._flights = [_Flight()]
-        self._resend_s = _RESEND_SHARE * _window_s(state.description.options)
+        self._resend_s = _RESEND_SHARE * options.idempotency_window_ms / 1000
         self._in_flight = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._idle = asyncio.Event()
@@ -464,14 +463,6 @@ class StationSender:
             callback(error)
         except Exception:  # noqa: BLE001 - supervisor: an application's callback must not stop the producer
             _log.exception("the error callback of a producer of %s failed", self.station_name)
-
-
-def _window_s(options: StationOptions) -> float:
-    """For how long the engine knows a message id again."""
-    window_s = options.idempotency_window_ms / 1000
-    if options.retention_type is Retention.MAX_MESSAGE_AGE_SECONDS:
-        return min(window_s, options.retention_value)
-    return window_s
 
 
 def summarize_failures(errors: list[MemphisError], dropped: int, what: str) -> MemphisError | None:

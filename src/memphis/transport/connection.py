@@ -118,11 +118,6 @@ class Connection:
         return self._close_reason is not None
 
     @property
-    def close_reason(self) -> str:
-        """Why it is closed; empty while it is not."""
-        return self._close_reason or ""
-
-    @property
     def max_payload(self) -> int:
         """Bytes of header and payload together that the server takes in one message."""
         return self._max_payload
@@ -267,20 +262,18 @@ class Connection:
         self._next_inbox += 1
         return encode_subject(f"{self._options.inbox_prefix}.{purpose}{self._next_inbox}")
 
-    def subscribe(self, subject: str, callback: MessageCallback, queue: str = "") -> Subscription:
+    def subscribe(self, subject: str, callback: MessageCallback) -> Subscription:
         """Have ``callback`` called, from the event loop, with every message to ``subject``.
 
         What the callback raises is logged and changes nothing else. The subscription is kept over
         reconnects; messages published while there is no connection are missed.
 
         Raises:
-            MemphisUsageError: An impossible subject or queue name.
+            MemphisUsageError: An impossible subject.
             MemphisConnectError: Closed.
         """
         self.check_open()
-        subscription = self._subscriptions.add(
-            encode_subject(subject), encode_subject(queue) if queue else b"", callback
-        )
+        subscription = self._subscriptions.add(encode_subject(subject), callback)
         if self.is_connected:
             self.write_now(subscription.frame)
         return subscription

@@ -135,9 +135,7 @@ async def _shake_hands(
     if options.tls is not None:
         if not offers_tls:
             raise MemphisConnectError("the server does not offer TLS, which this client asks for")
-        secured = await loop.start_tls(
-            transport, link, options.tls, server_hostname=options.tls_hostname or verified_name
-        )
+        secured = await loop.start_tls(transport, link, options.tls, server_hostname=verified_name)
         if secured is None:
             raise MemphisConnectError("the server closed the connection while TLS began")
         link.use_transport(secured)

@@ -21,7 +21,6 @@ class ConnectOptions:
         password: The password of ``user``.
         token: A shared token instead of user and password.
         tls: Wrap the connection with this context; None for plain TCP.
-        tls_hostname: The name the server's certificate must be for; default the host connected to.
         connect_timeout_s: Time for one attempt to connect, login included.
         reconnect: Whether to come back by itself after the connection broke.
         max_reconnect: Failed attempts in a row after which it is given up; -1 never, 0 at once.
@@ -39,7 +38,6 @@ class ConnectOptions:
     password: str = ""
     token: str = ""
     tls: ssl.SSLContext | None = None
-    tls_hostname: str = ""
     connect_timeout_s: float = 2.0
     reconnect: bool = True
     max_reconnect: int = -1

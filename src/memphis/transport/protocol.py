@@ -243,10 +243,8 @@ def encode_publish(
     return b"PUB %b %d\r\n%b\r\n" % (subject, len(payload), payload)
 
 
-def encode_subscribe(subject: bytes, sid: int, queue: bytes = b"") -> bytes:
-    """SUB, as a member of ``queue`` where one is given."""
-    if queue:
-        return b"SUB %b %b %d\r\n" % (subject, queue, sid)
+def encode_subscribe(subject: bytes, sid: int) -> bytes:
+    """SUB."""
     return b"SUB %b %d\r\n" % (subject, sid)
 
 
@@ -256,7 +254,7 @@ def encode_unsubscribe(sid: int) -> bytes:
 
 
 def encode_subject(subject: str) -> bytes:
-    """A subject or queue name as bytes.
+    """A subject as bytes.
 
     Raises:
         MemphisUsageError: It cannot stand as one word on a control line.

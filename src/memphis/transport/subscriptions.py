@@ -16,15 +16,12 @@ MessageCallback: TypeAlias = Callable[[MessageFrame], None]
 class Subscription:
     """Interest in a subject, kept over reconnects until :meth:`unsubscribe`."""
 
-    __slots__ = ("_end", "queue", "sid", "subject")
+    __slots__ = ("_end", "sid", "subject")
 
-    def __init__(
-        self, sid: int, subject: bytes, queue: bytes, end: Callable[[Subscription], None]
-    ) -> None:
+    def __init__(self, sid: int, subject: bytes, end: Callable[[Subscription], None]) -> None:
         self._end = end
         self.sid = sid
         self.subject = subject
-        self.queue = queue
 
     def unsubscribe(self) -> None:
         """End it. Idempotent, and allowed after the connection was closed.
@@ -37,7 +34,7 @@ class Subscription:
     @property
     def frame(self) -> bytes:
         """What tells the server of it."""
-        return encode_subscribe(self.subject, self.sid, self.queue)
+        return encode_subscribe(self.subject, self.sid)
 
 
 class Subscriptions:
@@ -53,9 +50,9 @@ class Subscriptions:
     def __len__(self) -> int:
         return len(self._active)
 
-    def add(self, subject: bytes, queue: bytes, callback: MessageCallback) -> Subscription:
+    def add(self, subject: bytes, callback: MessageCallback) -> Subscription:
         """A new one."""
-        subscription = Subscription(self._next_sid, subject, queue, self._end)
+        subscription = Subscription(self._next_sid, subject, self._end)
         self._next_sid += 1
         self._active[subscription.sid] = subscription
         self.callbacks[subscription.sid] = callback

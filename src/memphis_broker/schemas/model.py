@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
 from memphis.wire.errors import ErrorCode, Refusal
+from memphis.wire.models import SCHEMA_TYPES
 from memphis.wire.names import SchemaName
-
-TYPES: Final = ("protobuf", "json", "graphql", "avro")
 
 
 class SchemaVersion(BaseModel):
@@ -67,10 +65,10 @@ def digest_of(content: str) -> str:
 
 def check_type(type_name: str) -> None:
     """Raise ``INVALID_OPTION`` unless schemas of this type can be stored."""
-    if type_name not in TYPES:
+    if type_name not in SCHEMA_TYPES:
         raise Refusal(
             ErrorCode.INVALID_OPTION,
-            f"there is no schema type {type_name!r}; use one of {', '.join(TYPES)}",
+            f"there is no schema type {type_name!r}; use one of {', '.join(SCHEMA_TYPES)}",
         )
 
 

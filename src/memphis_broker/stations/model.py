@@ -84,11 +84,6 @@ def key_of(name: StationName) -> str:
     return name.replace(".", "/")
 
 
-def name_of(key: str) -> StationName:
-    """The station that a key belongs to; undoes :func:`key_of`."""
-    return StationName.parse(key.replace("/", "."))
-
-
 def check_options(name: StationName, options: StationOptions) -> StationOptions:
     """The options as they take effect: names lowered, the idempotency window cut to the age.
 

@@ -286,11 +286,10 @@ async def test_giving_up(engine: Engine, connect: Connect) -> None:
     engine.kill()
     await eventually(lambda: connection.is_closed)
     assert not connection.is_connected
-    assert "2 attempts" in connection.close_reason
     assert recorder.heard == ["lost", "closed"]
     with pytest.raises(MemphisConnectError):
         await waiting
-    with pytest.raises(MemphisConnectError):
+    with pytest.raises(MemphisConnectError, match="2 attempts"):
         connection.publish(b"a", b"")
     with pytest.raises(MemphisConnectError):
         await connection.wait_connected(1)

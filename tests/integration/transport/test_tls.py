@@ -16,7 +16,7 @@ from tests.fixtures.transport import Connect, connect_options
 from tests.waiting import eventually
 
 StartEngine = Callable[..., Engine]
-NAME = "memphis.example"
+HOST = "127.0.0.1"
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def secure_engine(start_engine: StartEngine, authority: trustme.CA, tmp_path: Pa
     return start_engine(f"tls {{ {certificate_files(authority, tmp_path)} }}")
 
 
-def certificate_files(authority: trustme.CA, directory: Path) -> str:
-    certificate = authority.issue_cert(NAME)
+def certificate_files(authority: trustme.CA, directory: Path, host: str = HOST) -> str:
+    certificate = authority.issue_cert(host)
     certificate.cert_chain_pems[0].write_to_path(directory / "cert.pem")
     certificate.private_key_pem.write_to_path(directory / "key.pem")
     return f'cert_file: "{directory / "cert.pem"}", key_file: "{directory / "key.pem"}"'
@@ -47,7 +47,7 @@ async def test_tls_connects_and_comes_back(
     secure_engine: Engine, connect: Connect, authority: trustme.CA
 ) -> None:
     """With the right authority and name it works, large messages and a restart included."""
-    connection = await connect(secure_engine.address, tls=trusting(authority), tls_hostname=NAME)
+    connection = await connect(secure_engine.address, tls=trusting(authority))
     received: list[bytes] = []
     connection.subscribe("secure", lambda frame: received.append(frame[5]))
     for _ in range(2):
@@ -62,14 +62,17 @@ async def test_tls_connects_and_comes_back(
 
 async def test_a_wrong_authority_is_refused(secure_engine: Engine) -> None:
     """A certificate of an authority that is not trusted: an error that says so."""
-    options = connect_options(secure_engine.address, tls=trusting(trustme.CA()), tls_hostname=NAME)
+    options = connect_options(secure_engine.address, tls=trusting(trustme.CA()))
     with pytest.raises(MemphisConnectError, match=f"{secure_engine.port}.*not trusted"):
         await Connection.open(options)
 
 
-async def test_a_wrong_name_is_refused(secure_engine: Engine, authority: trustme.CA) -> None:
+async def test_a_wrong_name_is_refused(
+    start_engine: StartEngine, authority: trustme.CA, tmp_path: Path
+) -> None:
     """A certificate for another name than the host's is not accepted."""
-    options = connect_options(secure_engine.address, tls=trusting(authority))
+    engine = start_engine(f"tls {{ {certificate_files(authority, tmp_path, 'memphis.example')} }}")
+    options = connect_options(engine.address, tls=trusting(authority))
     with pytest.raises(MemphisConnectError, match="not trusted"):
         await Connection.open(options)
 
@@ -94,9 +97,7 @@ async def test_client_certificates(
     files = certificate_files(authority, tmp_path)
     engine = start_engine(f'tls {{ {files}, ca_file: "{tmp_path / "ca.pem"}", verify: true }}')
     with pytest.raises(MemphisConnectError, match=str(engine.port)):
-        await Connection.open(
-            connect_options(engine.address, tls=trusting(authority), tls_hostname=NAME)
-        )
+        await Connection.open(connect_options(engine.address, tls=trusting(authority)))
     context = trusting(authority)
     authority.issue_cert("client.example").configure_cert(context)
-    assert (await connect(engine.address, tls=context, tls_hostname=NAME)).is_connected
+    assert (await connect(engine.address, tls=context)).is_connected
