@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from memphis._core.pace import QUICK_S
 from memphis._core.reader import GroupReader
 from memphis._core.tasks import runs_inside
 from memphis.exceptions import (
@@ -194,7 +195,9 @@ class Consumer:
             await self._running.wait()
             if self._stopping.is_set():
                 break
-            message = self._reader.take_one()
+            message = self._reader.take_one(
+                self._options.batch_size, _ITERATION_WAIT_S, self._state.partitions
+            )
             if message is not None:
                 return message
             await self._next_arrived()
@@ -203,13 +206,16 @@ class Consumer:
     async def stop(self) -> None:
         """End :meth:`consume` or ``async for`` after the batch in hand; the group keeps its position.
 
-        Waits until the handler has returned, unless it is the handler that calls this. What was fetched
-        ahead goes back to the group.
+        Waits until the handler has returned, unless it is the handler that calls this. Where the
+        handler was quick and the next batch was fetched ahead, it is handed over first; what
+        ``async for`` or ``fetch(prefetch=True)`` fetched ahead goes back to the group.
         """
         self._stopping.set()
         self._running.set()
         self._reader.wake()
-        if self._consuming is not None and not runs_inside(self._consuming):
+        if self._consuming is not None and not self._consuming.done():
+            if runs_inside(self._consuming):
+                return  # the loop sees to the rest when the handler has returned
             await asyncio.wait({self._consuming})
         await self._reader.release_rest()
 
@@ -244,11 +250,11 @@ class Consumer:
 
     async def end(self) -> None:
         """Stop reading for good and give back what was not taken; the group stays as it is."""
+        if self._consuming is not None:
+            await self.stop()
         self._stopping.set()
         self._running.set()
         self._reader.close()
-        if self._consuming is not None:
-            await self.stop()
 
     def _check_open(self) -> None:
         if self._destroying is not None or self._reader.is_closed:
@@ -279,11 +285,11 @@ class Consumer:
                 raise
 
     async def _consume(self, handler: Handler, numbers: Sequence[int]) -> None:
-        told_dry = False
+        told_dry = is_quick = False
         while not self._stopping.is_set():
             await self._running.wait()
             if self._stopping.is_set():
-                return
+                break
             started = time.monotonic()
             try:
                 messages = await self._poll(numbers)
@@ -297,11 +303,25 @@ class Consumer:
                 continue
             if messages:
                 told_dry = False
+                self._ask_ahead(numbers, is_quick=is_quick)
+                handling_since = time.monotonic()
                 await self._handle(handler, messages, None)
+                is_quick = time.monotonic() - handling_since < QUICK_S
             elif not told_dry and not self._stopping.is_set():
                 told_dry = True
                 await self._handle(handler, [], MemphisTimeoutError(_DRY_TEXT))
             await self._pause_until(started + self._options.pull_interval_ms / 1000)
+        # What was asked for ahead has cost a delivery: better handled than given back.
+        rest = self._reader.take_rest(numbers)
+        if rest:
+            await self._handle(handler, rest, None)
+
+    def _ask_ahead(self, numbers: Sequence[int], *, is_quick: bool) -> None:
+        """Where no pause is wanted, have the next batch on its way while this one is handled."""
+        options = self._options
+        if is_quick and options.pull_interval_ms == 0 and self._connection.is_connected:
+            wait_s = options.batch_max_time_to_wait_ms / 1000
+            self._reader.prefetch(options.batch_size, wait_s, numbers)
 
     async def _poll(self, numbers: Sequence[int]) -> list[Message] | None:
         """A batch; None if the connection is lost for the moment."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from memphis._core.arguments import checked
 from memphis.exceptions import MemphisUsageError
@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     from memphis._core.rpc import Rpc
     from memphis._core.station_state import StationState
     from memphis.transport.connection import Connection
+    from memphis.transport.protocol import MessageFrame
     from memphis.wire.names import GroupName
 
 __all__ = ["Message"]
 
 _NANOSECONDS = 1_000_000_000
+# The places of a MessageFrame.
+_ACK_SUBJECT: Final = 3
+_HEADER: Final = 4
+_PAYLOAD: Final = 5
 _SHORT_FORM_TOKENS = 9
 _DELAY_MAX_S = 1_000_000_000
 
@@ -65,28 +70,17 @@ class Message:
     """
 
     __slots__ = (
-        "_ack_subject",
         "_delivery",
-        "_header",
-        "_payload",
+        "_frame",
         "_settled",
         "_source",
         "partition",
     )
 
-    def __init__(
-        self,
-        source: MessageSource,
-        partition: int,
-        ack_subject: bytes,
-        header: bytes,
-        payload: bytes,
-    ) -> None:
+    def __init__(self, source: MessageSource, partition: int, frame: MessageFrame) -> None:
         self._source = source
         self.partition = partition
-        self._ack_subject = ack_subject
-        self._header = header
-        self._payload = payload
+        self._frame = frame
         self._delivery: Delivery | None = None
         self._settled = ""
 
@@ -113,7 +107,7 @@ class Message:
 
     def get_data(self) -> bytearray:
         """The payload; a new object each time."""
-        return bytearray(self._payload)
+        return bytearray(self._frame[_PAYLOAD])
 
     async def get_data_deserialized(self) -> Any:
         """The payload by the schema version that it was produced with.
@@ -128,7 +122,8 @@ class Message:
 
         A key that occurs more than once gives its first value.
         """
-        return decode_block(self._header) if self._header else {}
+        header = self._frame[_HEADER]
+        return decode_block(header) if header else {}
 
     def get_sequence_number(self) -> int:
         """The message's place in its partition, from 1."""
@@ -153,7 +148,7 @@ class Message:
             return
         if self._settled:
             self._check_unsettled("acknowledged")
-        self._source.connection.acknowledge(self._ack_subject)
+        self._source.connection.acknowledge(self._frame[_ACK_SUBJECT])
         self._settled = "acknowledged"
 
     async def nack(self) -> None:
@@ -217,7 +212,7 @@ class Message:
 
     def _read_delivery(self) -> Delivery:
         if self._delivery is None:
-            self._delivery = parse_delivery(self._ack_subject)
+            self._delivery = parse_delivery(self._frame[_ACK_SUBJECT])
         return self._delivery
 
     def _check_unsettled(self, how: str) -> None:
@@ -230,5 +225,5 @@ class Message:
         if self._settled == how != "delayed":
             return  # a second delay is no repetition: it may be another one
         self._check_unsettled(how)
-        self._source.connection.publish(self._ack_subject, answer)
+        self._source.connection.publish(self._frame[_ACK_SUBJECT], answer)
         self._settled = how

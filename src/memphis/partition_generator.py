@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memphis.wire.partitions import RoundRobin
+from memphis.wire.partitions import round_robin
 
 __all__ = ["PartitionGenerator"]
 
@@ -13,7 +13,7 @@ class PartitionGenerator:
     """Hands out the partitions of a list in turn, for ever, starting with the first."""
 
     def __init__(self, partitions_list: Sequence[int]) -> None:
-        self._round_robin = RoundRobin(partitions_list)
+        self._turns = round_robin(partitions_list)
 
     def __iter__(self) -> PartitionGenerator:
         """Itself: the order goes on where it is."""
@@ -21,4 +21,4 @@ class PartitionGenerator:
 
     def __next__(self) -> int:
         """The next partition in turn."""
-        return next(self._round_robin)
+        return next(self._turns)

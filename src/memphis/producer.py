@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from memphis._core.payload import encode_payload
+from memphis._core.pending import PendingProduce, ProduceResult
 from memphis._core.sending import (
     NO_CHOICE,
     WINDOW_DEFAULT,
     Choice,
-    PendingProduce,
-    ProduceResult,
     StationSender,
     summarize_failures,
 )
@@ -157,11 +156,8 @@ class Producer:
             return pending if nonblocking else await _all_results(self._senders, pending)
         sender = self._senders[0]
         header = sender.header(headers, msg_id)
-        sent = sender.send_now(
-            payload, header, choice, window=window, deadline_s=ack_wait_sec, nonblocking=nonblocking
-        ) or await sender.send(
-            payload, header, choice, window=window, deadline_s=ack_wait_sec, nonblocking=nonblocking
-        )
+        flight = sender.enter(window) or await sender.wait_turn(window)
+        sent = sender.post(flight, payload, header, choice, ack_wait_sec, nonblocking)
         return sent if nonblocking else await sent
 
     async def _send_to_all(
@@ -178,14 +174,8 @@ class Producer:
         pending: list[PendingProduce] = []
         for sender, header in zip(self._senders, blocks, strict=True):
             try:
-                sent = await sender.send(
-                    payload,
-                    header,
-                    choice,
-                    window=window,
-                    deadline_s=deadline_s,
-                    nonblocking=nonblocking,
-                )
+                flight = sender.enter(window) or await sender.wait_turn(window)
+                sent = sender.post(flight, payload, header, choice, deadline_s, nonblocking)
             except MemphisError as error:
                 sent = sender.fail(error, nonblocking=nonblocking)
             pending.append(sent)

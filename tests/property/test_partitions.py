@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from memphis.exceptions import MemphisUsageError
 from memphis.partition_generator import PartitionGenerator
-from memphis.wire.partitions import RoundRobin, check_selectors, partition_for_key
+from memphis.wire.partitions import check_selectors, partition_for_key, round_robin
 
 COUNTS = st.integers(1, 300)
 
@@ -48,7 +48,7 @@ def test_a_key_has_one_partition(key: str, count: int) -> None:
 @given(st.sets(st.integers(1, 10_000), min_size=1, max_size=20).map(sorted), st.integers(0, 100))
 def test_round_robin_is_in_order_and_even(partitions: list[int], rounds: int) -> None:
     """It begins with the first and never favours one by more than a message."""
-    turns = RoundRobin(partitions)
+    turns = round_robin(partitions)
     taken = [next(turns) for _ in range(rounds)]
     assert taken == [partitions[i % len(partitions)] for i in range(rounds)]
     counts = Counter(taken)

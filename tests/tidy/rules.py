@@ -28,7 +28,7 @@ SUPERVISORS: dict[str, set[str]] = {
     "src/memphis/_core/sending.py": {"StationSender._report"},
     "src/memphis/consumer.py": {"Consumer._handle"},
     # One callback of many must not keep the others from being called.
-    "src/memphis/transport/incoming.py": {"Incoming.receive"},
+    "src/memphis/transport/incoming.py": {"Incoming._call"},
     "src/memphis/transport/listeners.py": {"Listeners._tell"},
     "src/memphis/transport/puller.py": {"_Slot.end"},
     # Whatever goes wrong with a connection ends in a new one.

@@ -23,8 +23,10 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from memphis._core.arrivals import Arrivals
+from memphis._core.pace import Pace
 from memphis.exceptions import (
     MemphisClosedError,
     MemphisConnectError,
@@ -47,7 +49,6 @@ _SLICE_LONGEST_S: Final = 1.0
 _ANSWER_GRACE_S: Final = 1.0
 """How long past its deadline a read waits for the engine's word that a pull has ended."""
 _SWEEP_LONGEST_S: Final = 10.0
-_QUICK_S: Final = 0.5
 _REFRESH_SHARE: Final = 1 / 3
 """How often the time of buffered messages is started anew, as a part of the ack time."""
 _HELD_ACK_TIMES_MAX: Final = 10
@@ -57,23 +58,15 @@ _EXPIRY_AGE: Final = 0.9
 """From here on it is left to the engine: its clock began to run when it sent the message."""
 
 
-class _Buffered(NamedTuple):
-    """A message as it came; when; and until when the engine takes it for ours."""
-
-    frame: MessageFrame
-    arrived: float
-    until: float
-
-
 class _Partition:
     """One partition as the reader sees it: where to ask, what is under way, what has arrived."""
 
     __slots__ = ("buffer", "end", "number", "outstanding", "pull", "subject", "until")
 
-    def __init__(self, number: int, subject: str) -> None:
+    def __init__(self, number: int, subject: str, expiry_s: float) -> None:
         self.number = number
         self.subject = subject.encode()
-        self.buffer: deque[_Buffered] = deque()
+        self.buffer = Arrivals(expiry_s)
         self.outstanding = 0
         self.until = 0.0
         self.pull: Pull | None = None
@@ -88,7 +81,7 @@ class GroupReader(Generic[_M]):
         connection: Where acknowledgements go.
         puller: Asks the engine.
         subjects: For each partition number, where its messages are asked for.
-        make_message: Makes a message from partition, ack subject, header block and payload.
+        make_message: Makes a message from its partition and its frame.
         is_gone: Asks whether the group has really ended; the engine gives the same answer for a
             group that is gone and for one whose server is just being replaced.
         max_ack_time_s: After this time the engine delivers an unacknowledged message again.
@@ -99,7 +92,7 @@ class GroupReader(Generic[_M]):
         connection: Connection,
         puller: Puller,
         subjects: dict[int, str],
-        make_message: Callable[[int, bytes, bytes, bytes], _M],
+        make_message: Callable[[int, MessageFrame], _M],
         is_gone: Callable[[], Awaitable[bool]],
         max_ack_time_s: float,
     ) -> None:
@@ -109,21 +102,24 @@ class GroupReader(Generic[_M]):
         self._is_gone = is_gone
         self._max_ack_time_s = max_ack_time_s
         self._expiry_s = _EXPIRY_AGE * max_ack_time_s
-        self._partitions = {number: _Partition(number, s) for number, s in subjects.items()}
+        self._partitions = {
+            number: _Partition(number, subject, self._expiry_s)
+            for number, subject in subjects.items()
+        }
+        self._latest: _Partition | None = None
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
         self._first = 0
         self._closed = False
         self._interrupted = False
-        self._lead = 1
-        self._arrived_at = -_QUICK_S
+        self._pace = Pace()
         self._refreshing: asyncio.TimerHandle | None = None
         connection.add_listener(self)
 
     @property
     def buffered(self) -> int:
         """Messages that have arrived and were not taken yet."""
-        return sum(len(p.buffer) for p in self._partitions.values())
+        return sum(p.buffer.count for p in self._partitions.values())
 
     @property
     def is_closed(self) -> bool:
@@ -147,15 +143,11 @@ class GroupReader(Generic[_M]):
     async def arrive(self, batch_size: int, wait_s: float, numbers: Sequence[int]) -> None:
         """Return as soon as a message is there for :meth:`take_one`; as :meth:`read` otherwise.
 
-        How many are asked for follows the caller's pace: one at first and whenever the last ones
-        took it longer than half a second, else twice as many as before, up to the batch. So what
-        waits here, and has cost a delivery if the caller goes away, is soon handled or very little.
+        How many are asked for follows the caller's pace, up to the batch.
         """
         async with self._turn:
-            is_quick = time.monotonic() - self._arrived_at < _QUICK_S
-            self._lead = min(2 * self._lead, batch_size) if is_quick else 1
-            await self._fill(self._lead, wait_s, numbers, 1)
-            self._arrived_at = time.monotonic()
+            await self._fill(self._pace.step(batch_size), wait_s, numbers, 1)
+            self._pace.given()
 
     async def _fill(
         self, batch_size: int, wait_s: float, numbers: Sequence[int], enough: int
@@ -176,6 +168,11 @@ class GroupReader(Generic[_M]):
             self._connection.check_open()
         return chosen
 
+    def take_rest(self, numbers: Sequence[int]) -> list[_M]:
+        """What has arrived of these partitions, to be handled before the caller stops."""
+        self._drop_expired()
+        return self._take(self.buffered, [self._partitions[number] for number in numbers])
+
     def prefetch(self, batch_size: int, wait_s: float, numbers: Sequence[int]) -> None:
         """Ask for the next batch without waiting for it; never more than one batch ahead."""
         if not self._closed:
@@ -183,13 +180,31 @@ class GroupReader(Generic[_M]):
             under_way = self._partitions.values()
             self._ask(batch_size, under_way, deque(self._rotated(numbers)), wait_s)
 
-    def take_one(self) -> _M | None:
-        """A message that has arrived, if there is any."""
-        self._drop_expired()
-        for partition in self._partitions.values():
-            if partition.buffer:
-                return self._message(partition)
-        return None
+    def take_one(self, batch_size: int, wait_s: float, numbers: Sequence[int]) -> _M | None:
+        """A message that has arrived, if there is any; those of one partition before another's.
+
+        For a caller that is quick, more are asked for before the last ones are taken; the arguments
+        are those of :meth:`arrive`.
+        """
+        now = time.monotonic()
+        partition = self._latest
+        if partition is None or not self._has_fresh(partition, now):
+            fresh = (p for p in self._partitions.values() if self._has_fresh(p, now))
+            partition = self._latest = next(fresh, None)
+            if partition is None:
+                return None
+        message = self._take_from(partition, 1, now)[0]
+        if 2 * partition.buffer.count <= self._pace.lead:
+            self._top_up(batch_size, wait_s, numbers)
+        return message
+
+    def _top_up(self, batch_size: int, wait_s: float, numbers: Sequence[int]) -> None:
+        under_way = any(p.outstanding for p in self._partitions.values())
+        if under_way or 2 * self.buffered > self._pace.lead or not self._connection.is_connected:
+            return
+        if self._pace.step(batch_size) > 1:
+            self.prefetch(self._pace.lead, wait_s, numbers)
+            self._pace.given()
 
     def wake(self) -> None:
         """Have a read that is waiting return with what it has, and wait in the engine no more."""
@@ -242,8 +257,9 @@ class GroupReader(Generic[_M]):
             self._refreshing.cancel()
             self._refreshing = None
         for partition in self._partitions.values():
-            while partition.buffer:
-                self._give_back(partition.buffer.popleft().frame)
+            for frames, _ in partition.buffer.take(partition.buffer.count):
+                for frame in frames:
+                    self._give_back(frame)
 
     # The phases of a read.
 
@@ -331,7 +347,7 @@ class GroupReader(Generic[_M]):
         What may still be asked for is shared among them, so that what is here and under way for all
         the ``counted`` partitions never exceeds the batch.
         """
-        wanted = batch_size - sum(len(p.buffer) + p.outstanding for p in counted)
+        wanted = batch_size - sum(p.buffer.count + p.outstanding for p in counted)
         idle = (p for p in queue if not p.outstanding)
         asked = list(itertools.islice(idle, max(0, min(wanted, _PARTITIONS_AT_ONCE))))
         if not asked:
@@ -347,10 +363,9 @@ class GroupReader(Generic[_M]):
         partition.until = time.monotonic() + expires_s
         partition.end = None
 
-        def arrived(frame: MessageFrame) -> None:
-            if partition.outstanding:
-                partition.outstanding -= 1
-            self._keep(partition, frame)
+        def arrived(frames: Sequence[MessageFrame]) -> None:
+            partition.outstanding = max(0, partition.outstanding - len(frames))
+            self._keep(partition, frames)
 
         def ended(end: PullEnd) -> None:
             partition.outstanding = 0
@@ -359,7 +374,7 @@ class GroupReader(Generic[_M]):
             self._changed.set()
 
         pull = self._puller.pull(
-            partition.subject, batch=count, expires_s=expires_s, on_message=arrived, on_end=ended
+            partition.subject, batch=count, expires_s=expires_s, on_messages=arrived, on_end=ended
         )
         partition.pull = pull if expires_s > 0 else None
 
@@ -372,12 +387,12 @@ class GroupReader(Generic[_M]):
             if partition.pull is not None:
                 partition.pull.cancel()
 
-    def _keep(self, partition: _Partition, frame: MessageFrame) -> None:
+    def _keep(self, partition: _Partition, frames: Sequence[MessageFrame]) -> None:
         if self._closed:
-            self._give_back(frame)
+            for frame in frames:
+                self._give_back(frame)
         else:
-            now = time.monotonic()
-            partition.buffer.append(_Buffered(frame, now, now + self._expiry_s))
+            partition.buffer.keep(frames, time.monotonic())
             if self._refreshing is None:
                 self._refresh_later()
         self._changed.set()
@@ -412,9 +427,7 @@ class GroupReader(Generic[_M]):
         """Forget what has run out of its ack time: the engine delivers it again by itself."""
         now = time.monotonic()
         for partition in self._partitions.values():
-            buffer = partition.buffer
-            while buffer and buffer[0].until <= now:
-                buffer.popleft()
+            partition.buffer.drop_expired(now)
 
     def _refresh_later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -429,26 +442,33 @@ class GroupReader(Generic[_M]):
         self._drop_expired()
         now = time.monotonic()
         oldest = now - _HELD_ACK_TIMES_MAX * self._max_ack_time_s
-        for partition in self._partitions.values():
-            for index, held in enumerate(partition.buffer):
-                if held.arrived > oldest and self._connection.is_connected:
-                    self._connection.publish(held.frame[3], IN_PROGRESS)
-                    partition.buffer[index] = held._replace(until=now + self._expiry_s)
+        if self._connection.is_connected:
+            for partition in self._partitions.values():
+                for frame in partition.buffer.renew(now, oldest):
+                    self._connection.publish(frame[3], IN_PROGRESS)
         if self.buffered:
             self._refresh_later()
 
     def _take(self, batch_size: int, chosen: list[_Partition]) -> list[_M]:
+        now = time.monotonic()
         taken: list[_M] = []
         for partition in chosen:
-            for _ in range(min(len(partition.buffer), batch_size - len(taken))):
-                taken.append(self._message(partition))  # noqa: PERF401 - it has effects, too
+            taken += self._take_from(partition, batch_size - len(taken), now)
         return taken
 
-    def _message(self, partition: _Partition) -> _M:
-        (_, _, _, ack_subject, header, payload), _, until = partition.buffer.popleft()
-        if until - time.monotonic() < _FRESH_SHARE * self._expiry_s:
-            self._connection.publish(ack_subject, IN_PROGRESS)
-        return self._make_message(partition.number, ack_subject, header, payload)
+    def _take_from(self, partition: _Partition, count: int, now: float) -> list[_M]:
+        make_message, number = self._make_message, partition.number
+        taken: list[_M] = []
+        for frames, until in partition.buffer.take(count):
+            if until - now < _FRESH_SHARE * self._expiry_s:
+                for frame in frames:
+                    self._connection.publish(frame[3], IN_PROGRESS)
+            taken += [make_message(number, frame) for frame in frames]
+        return taken
+
+    def _has_fresh(self, partition: _Partition, now: float) -> bool:
+        partition.buffer.drop_expired(now)
+        return partition.buffer.count > 0
 
     def _rotated(self, numbers: Sequence[int]) -> list[_Partition]:
         """The partitions, beginning with another one each time."""
@@ -464,4 +484,4 @@ def give_back(connection: Connection, ack_subject: bytes) -> None:
 
 
 def _ready(chosen: list[_Partition]) -> int:
-    return sum(len(p.buffer) for p in chosen)
+    return sum(p.buffer.count for p in chosen)

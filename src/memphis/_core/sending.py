@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from memphis._core.pending import Flight, PendingProduce
 from memphis.exceptions import MemphisError, MemphisProduceError, MemphisUsageError
 from memphis.headers import Headers, as_mapping
-from memphis.transport.receipt import Receipt
 from memphis.wire.headers import (
     BLOCK_END,
     BLOCK_START,
@@ -26,7 +26,7 @@ from memphis.wire.headers import (
     check_user_header,
     encode_lines,
 )
-from memphis.wire.partitions import RoundRobin, check_selectors, partition_for_key
+from memphis.wire.partitions import check_selectors, partition_for_key, round_robin
 from memphis.wire.subjects import ingest_subject
 
 if TYPE_CHECKING:
@@ -43,9 +43,8 @@ _FAILURES_KEPT: Final = 1000
 _RESEND_SHARE: Final = 0.8
 """A message is sent again only in this part of the idempotency window: the engine must still know
 its id when the copy arrives."""
-_BLOCKS_KEPT: Final = 256
-_KEPT_BLOCK_BYTES: Final = 1024
-"""At most 256 kB of header blocks are kept per producer and station."""
+_KEPT_BLOCK_BYTES: Final = 16 * 1024
+"""Headers that are the same as the last message's are not encoded again, up to this size."""
 
 ErrorCallback = Callable[[MemphisError], object]
 
@@ -62,144 +61,11 @@ NO_CHOICE: Final = Choice(None, None, -1)
 """Partitions in turn."""
 
 
-class ProduceResult(NamedTuple):
-    """Where a message is stored.
+class _Waiter(NamedTuple):
+    """A caller that waits for a place while ``window`` messages are unconfirmed."""
 
-    Attributes:
-        station: The station's name.
-        partition: The partition's number, from 1.
-        sequence: Its place in the partition, from 1.
-        duplicate: True if the engine had a message with this ``msg_id`` already; the place is that
-            message's, and nothing new was stored.
-    """
-
-    station: str
-    partition: int
-    sequence: int
-    duplicate: bool
-
-
-class _Flight:
-    """The messages sent between two flushes: a flush waits for those before it and for no others."""
-
-    __slots__ = ("_landed", "count")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._landed: asyncio.Event | None = None
-
-    def leave(self) -> None:
-        """One message is confirmed or has failed."""
-        self.count -= 1
-        if not self.count and self._landed is not None:
-            self._landed.set()
-
-    async def land(self) -> None:
-        """Wait until none is under way; every message has a deadline, so this ends."""
-        if self.count:
-            self._landed = self._landed or asyncio.Event()
-            await self._landed.wait()
-
-
-class PendingProduce(Receipt):
-    """The result of a nonblocking produce: await it, now or later, or leave it to ``flush()``.
-
-    Awaiting gives a :class:`ProduceResult` or raises what went wrong. It may be awaited more than
-    once. Cancelling the awaiting task does not take the message back.
-    """
-
-    __slots__ = (
-        "_duplicate",
-        "_error",
-        "_flight",
-        "_is_counted",
-        "_nonblocking",
-        "_partition",
-        "_sender",
-        "_sequence",
-        "_waiters",
-        "seen",
-    )
-
-    def __init__(
-        self, sender: StationSender, flight: _Flight, partition: int, nonblocking: bool
-    ) -> None:
-        self._sender = sender
-        self._flight = flight
-        flight.count += 1
-        self._partition = partition
-        self._nonblocking = nonblocking
-        self._sequence = 0
-        self._duplicate = False
-        self._error: MemphisError | None = None
-        # Made when somebody awaits: a future per message would be the dearest part of its way.
-        self._waiters: list[asyncio.Future[None]] | None = None
-        self.seen = False
-        self._is_counted = False
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether somebody awaits it at this moment, and so will see how it ends."""
-        return bool(self._waiters)
-
-    def done(self) -> bool:
-        """Whether the message is confirmed or failed."""
-        return self._sequence > 0 or self._error is not None
-
-    def error(self) -> MemphisError | None:
-        """What went wrong; None while it is under way or if all went well."""
-        return self._error
-
-    def __await__(self) -> Generator[Any, None, ProduceResult]:
-        if not self.done():
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            if self._waiters is None:
-                self._waiters = []
-            self._waiters.append(waiter)
-            try:
-                yield from waiter.__await__()
-            finally:
-                self._waiters.remove(waiter)
-        if self._error is not None:
-            # Only now: whoever stops awaiting before the end has seen nothing.
-            self.seen = True
-            if self._is_counted:
-                self._is_counted = False
-                self._sender.uncount_failure()
-            raise self._error
-        return ProduceResult(
-            self._sender.station_name, self._partition, self._sequence, self._duplicate
-        )
-
-    def confirmed(self, sequence: int, duplicate: bool, answer: bytes) -> None:  # noqa: ARG002 - the publisher's signature
-        """For the publisher: it is stored."""
-        self._sequence = sequence
-        self._duplicate = duplicate
-        self.frame = b""  # kept for sending it again, which is over
-        self._flight.leave()
-        self._sender.left()
-        if self._waiters is not None:
-            self._wake()
-
-    def withdrawn(self) -> None:
-        """It could not be sent, and the caller is told by an exception."""
-        self._flight.leave()
-        self._sender.left()
-
-    def failed(self, error: MemphisError) -> None:
-        """For the publisher: it is not stored, or nobody knows."""
-        self._error = error
-        self.frame = b""
-        if self._nonblocking:
-            self._is_counted = self._sender.note_failure(self, error)
-        self._flight.leave()
-        self._sender.left()
-        self._wake()
-
-    def _wake(self) -> None:
-        for waiter in self._waiters or ():
-            if not waiter.done():
-                waiter.set_result(None)
+    window: int
+    turn: asyncio.Future[Flight]
 
 
 class StationSender:
@@ -219,19 +85,18 @@ class StationSender:
         self._on_error = on_error
         self.station_name = str(state.name)
         self._subjects = {p: ingest_subject(state.name, p).encode() for p in state.partitions}
-        self._round_robin = RoundRobin(state.partitions)
+        self._turns = round_robin(state.partitions)
         self._header_start = BLOCK_START + encode_lines(
             {PRODUCED_BY: producer, CONNECTION_ID: connection_id}
         )
         self._header_plain = self._header_start + BLOCK_END
-        self._header_blocks: dict[tuple[tuple[str, str], ...], bytes] = {}
-        self._flights = [_Flight()]
+        self._latest_headers: Mapping[str, str] = {}
+        self._latest_block = self._header_plain
         self._resend_s = _RESEND_SHARE * options.idempotency_window_ms / 1000
-        self._in_flight = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._failures: deque[PendingProduce] = deque()
+        self._flight = Flight(self)
+        self._earlier: list[Flight] = []
+        self._waiting: deque[_Waiter] = deque()
+        self._failures: dict[PendingProduce, None] = {}
         self._failures_dropped = 0
 
     @property
@@ -242,12 +107,12 @@ class StationSender:
     @property
     def in_flight(self) -> int:
         """Messages that are neither confirmed nor failed."""
-        return self._in_flight
+        return self._flight.count + sum(flight.count for flight in self._earlier)
 
     @property
     def is_settled(self) -> bool:
         """Whether nothing is in flight and no failure waits to be taken."""
-        return not (self._in_flight or self._failures or self._failures_dropped)
+        return not (self.in_flight or self._failures or self._failures_dropped)
 
     def check(self, choice: Choice) -> None:
         """Raise MemphisUsageError for a partition that cannot be chosen, an id that cannot be sent."""
@@ -275,33 +140,44 @@ class StationSender:
         ids = encode_lines({ORIGINAL_MESSAGE_ID: message_id, MESSAGE_ID: message_id})
         return b"%b%b\r\n" % (block[:-2], ids)
 
-    def send_now(
-        self,
-        payload: bytes,
-        header: bytes,
-        choice: Choice,
-        *,
-        window: int,
-        deadline_s: float,
-        nonblocking: bool,
-    ) -> PendingProduce | None:
-        """As :meth:`send`, if there is room at this moment; None if one must wait."""
-        if self._waiting or self._in_flight >= window or not self._publisher.has_room:
+    def enter(self, window: int) -> Flight | None:
+        """A place for one message, if there is one now and nobody waits; :meth:`post` uses it up."""
+        flight = self._flight
+        if flight.is_watched or not self._publisher.has_room:
+            return None  # somebody may be waiting, or earlier flights count as well
+        if flight.count >= window:
             return None
-        self._enter()
-        return self._post(payload, header, choice, deadline_s, nonblocking)
+        flight.count += 1
+        return flight
 
-    async def send(
+    async def wait_turn(self, window: int) -> Flight:
+        """A place for one message, first come, first served; waits while ``window`` are unconfirmed.
+
+        Raises:
+            MemphisConnectError: The connection is closed.
+        """
+        flight = self._flight
+        if self._waiting or self.in_flight >= window:
+            flight = await self._wait_place(window)
+        else:
+            flight.count += 1
+        try:
+            await self._publisher.wait_room()
+        except BaseException:
+            flight.leave()
+            raise
+        return flight
+
+    def post(
         self,
+        flight: Flight,
         payload: bytes,
         header: bytes,
         choice: Choice,
-        *,
-        window: int,
         deadline_s: float,
         nonblocking: bool,
     ) -> PendingProduce:
-        """Write a message and return its pending result; waits while ``window`` are unconfirmed.
+        """Write a message that has a place in ``flight`` and return its pending result.
 
         The caller has had :meth:`check` look at the choice. The failure of a ``nonblocking`` message
         is reported by the error callback or :meth:`take_failures`; other callers await.
@@ -311,96 +187,65 @@ class StationSender:
             MemphisProduceError: The message is larger than the engine takes.
             MemphisConnectError: The connection is closed.
         """
-        if self._waiting or self._in_flight >= window:
-            await self._wait_turn(window)
-        else:
-            self._enter()
-        try:
-            await self._publisher.wait_room()
-        except BaseException:
-            self.left()
-            raise
-        return self._post(payload, header, choice, deadline_s, nonblocking)
-
-    def fail(self, error: MemphisError, *, nonblocking: bool) -> PendingProduce:
-        """The pending result of a message that could not even be sent."""
-        self._enter()
-        pending = PendingProduce(self, self._flights[-1], 0, nonblocking)
-        pending.failed(error)
-        return pending
-
-    def _enter(self) -> None:
-        if not self._in_flight:
-            self._idle.clear()
-        self._in_flight += 1
-
-    def _post(
-        self, payload: bytes, header: bytes, choice: Choice, deadline_s: float, nonblocking: bool
-    ) -> PendingProduce:
-        """Hand a message that has a place in the window to the publisher."""
         try:
             if self._state.removed:
                 self._state.check_present()
-            partition = self._choose(choice)
-            pending = PendingProduce(self, self._flights[-1], partition, nonblocking)
-        except BaseException:
-            self.left()
-            raise
-        try:
+            partition = next(self._turns) if choice is NO_CHOICE else self._choose(choice)
+            pending = PendingProduce(flight, partition, nonblocking)
             self._publisher.post(
                 pending,
                 self._subjects[partition],
                 payload,
-                header=header,
-                resend_s=0 if choice.message_id is None else self._resend_s,
-                deadline_s=deadline_s,
+                header,
+                self._resend_s if choice.message_id is not None else 0,
+                deadline_s,
             )
         except BaseException:
-            pending.withdrawn()
+            flight.leave()
             raise
         return pending
 
+    def fail(self, error: MemphisError, *, nonblocking: bool) -> PendingProduce:
+        """The pending result of a message that could not even be sent."""
+        self._flight.count += 1
+        pending = PendingProduce(self._flight, 0, nonblocking)
+        pending.failed(error)
+        return pending
+
     async def flush(self) -> None:
-        """Wait until the messages sent so far are confirmed or have failed, whatever is sent since."""
-        before = [flight for flight in self._flights if flight.count]
-        self._flights = [*before, _Flight()]
-        for flight in before:
-            await flight.land()
+        """Wait until the messages sent so far are confirmed or have failed, whatever is sent since.
+
+        Every message has a deadline, so this ends.
+        """
+        if self._flight.count:
+            self._flight.is_watched = True
+            self._earlier.append(self._flight)
+            self._flight = self._new_flight()
+        for flight in list(self._earlier):
+            await flight.landed.wait()
 
     async def drain(self) -> None:
         """Wait until nothing is in flight, nor waits for its turn; nothing new may be sent."""
-        await self._idle.wait()
+        while self.in_flight:
+            await self.flush()
 
     def take_failures(self) -> tuple[list[MemphisError], int]:
         """The failures that nobody has seen, each given once, and how many more were not kept."""
-        errors: list[MemphisError] = []
-        awaited: deque[PendingProduce] = deque()
-        for pending in self._failures:
-            error = pending.error()
-            if pending.is_awaited:
-                awaited.append(pending)
-            elif not pending.seen and error is not None:
-                errors.append(error)
-        self._failures = awaited
+        taken = [pending for pending in self._failures if not pending.is_awaited]
+        for pending in taken:
+            del self._failures[pending]
         dropped, self._failures_dropped = self._failures_dropped, 0
-        return errors, dropped
+        return [error for pending in taken if (error := pending.error()) is not None], dropped
 
     def _user_block(self, headers: Headers | Mapping[str, str]) -> bytes:
+        if headers == self._latest_headers and type(headers) is dict:
+            return self._latest_block
         checked = as_mapping(headers)
-        try:
-            key = tuple(checked.items())
-            block = self._header_blocks.get(key)
-        except TypeError:  # an unhashable value, which is no string
-            key, block = (), None
-        if block is not None:
-            return block
         for name, value in checked.items():
             check_user_header(name, value)
         block = self._header_start + encode_lines(checked) + BLOCK_END
-        if len(block) <= _KEPT_BLOCK_BYTES:
-            if len(self._header_blocks) >= _BLOCKS_KEPT:
-                self._header_blocks.clear()
-            self._header_blocks[key] = block
+        if type(headers) is dict and len(block) <= _KEPT_BLOCK_BYTES:
+            self._latest_headers, self._latest_block = dict(headers), block
         return block
 
     def _choose(self, choice: Choice) -> int:
@@ -411,52 +256,60 @@ class StationSender:
         key = message_id if key is None else key
         if key is not None:
             return partition_for_key(key, self._state.partitions)
-        return next(self._round_robin)
+        return next(self._turns)
 
-    async def _wait_turn(self, window: int) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((window, turn))
+    async def _wait_place(self, window: int) -> Flight:
+        waiter = _Waiter(window, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiter)
+        self._watch()
         try:
-            await turn
+            return await waiter.turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.left()  # the turn was given in the same moment; pass it on
-            elif (window, turn) in self._waiting:  # else it was passed over as cancelled already
-                self._waiting.remove((window, turn))
+            if waiter.turn.done() and not waiter.turn.cancelled():
+                waiter.turn.result().leave()  # the turn was given in the same moment; pass it on
+            elif waiter in self._waiting:  # else it was passed over as cancelled already
+                self._waiting.remove(waiter)
+                self._watch()
             raise
 
-    def left(self) -> None:
-        """Give up a place in the window and pass it to whoever waits longest."""
-        self._in_flight -= 1
-        if self._waiting:
-            self._pass_on()
-        if not self._in_flight:
-            self._idle.set()
+    def flight_changed(self, flight: Flight) -> None:
+        """A message has left: its place goes to whoever waits longest, and a flush may be over."""
+        while self._waiting and self.in_flight < self._waiting[0].window:
+            waiter = self._waiting.popleft()
+            if not waiter.turn.done():
+                self._flight.count += 1
+                waiter.turn.set_result(self._flight)
+        if not flight.count and flight in self._earlier:
+            self._earlier.remove(flight)
+            flight.landed.set()
+        self._watch()
 
-    def _pass_on(self) -> None:
-        while self._waiting and self._in_flight < self._waiting[0][0]:
-            _, turn = self._waiting.popleft()
-            if not turn.done():
-                self._in_flight += 1
-                turn.set_result(None)
+    def _new_flight(self) -> Flight:
+        flight = Flight(self)
+        flight.is_watched = True  # there is an earlier one
+        return flight
+
+    def _watch(self) -> None:
+        """Have the open flight say when messages leave it, as long as that matters to anyone."""
+        self._flight.is_watched = bool(self._waiting or self._earlier)
 
     def note_failure(self, pending: PendingProduce, error: MemphisError) -> bool:
         """For pending results: see to it that somebody hears of it; True if it is only counted."""
         if self._on_error is not None:
-            pending.seen = True
             self._report(self._on_error, error)
-            return False
-        if len(self._failures) >= _FAILURES_KEPT:
-            self._failures = deque(kept for kept in self._failures if not kept.seen)
-        if len(self._failures) < _FAILURES_KEPT:
-            self._failures.append(pending)
-            return False
-        self._failures_dropped += 1
-        return True
+        elif len(self._failures) < _FAILURES_KEPT:
+            self._failures[pending] = None
+        else:
+            self._failures_dropped += 1
+            return True
+        return False
 
-    def uncount_failure(self) -> None:
-        """For pending results: one that was only counted was seen after all."""
-        self._failures_dropped = max(0, self._failures_dropped - 1)
+    def failure_seen(self, pending: PendingProduce, *, was_counted: bool) -> None:
+        """For pending results: who awaits it has heard of the failure, so a flush need not tell."""
+        if was_counted:
+            self._failures_dropped = max(0, self._failures_dropped - 1)
+        else:
+            self._failures.pop(pending, None)
 
     def _report(self, callback: ErrorCallback, error: MemphisError) -> None:
         try:

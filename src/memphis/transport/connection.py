@@ -49,7 +49,12 @@ from memphis.transport.protocol import (
 from memphis.transport.reconnect import Reconnector, connect_first
 from memphis.transport.requests import Reply, Requester
 from memphis.transport.servers import Address, ServerPool
-from memphis.transport.subscriptions import MessageCallback, Subscription, Subscriptions
+from memphis.transport.subscriptions import (
+    MessageCallback,
+    RunCallback,
+    Subscription,
+    Subscriptions,
+)
 
 _DEFAULT_MAX_PAYLOAD = 1024 * 1024
 _CLOSE_FLUSH_S = 2.0
@@ -68,7 +73,8 @@ class Connection:
         self._outbox = Outbox(loop, options.outgoing_bytes_max)
         self._link: Link | None = None
         self._address: Address = options.servers[0]
-        self._max_payload = _DEFAULT_MAX_PAYLOAD
+        self.max_payload = _DEFAULT_MAX_PAYLOAD
+        """Bytes of header and payload together that the server takes in one message."""
         self._subscriptions = Subscriptions(self._unsubscribe)
         self._incoming = Incoming(self._subscriptions.callbacks, self._control)
         self._next_inbox = 0
@@ -116,11 +122,6 @@ class Connection:
     def is_closed(self) -> bool:
         """Whether it was closed or given up: it will not come back."""
         return self._close_reason is not None
-
-    @property
-    def max_payload(self) -> int:
-        """Bytes of header and payload together that the server takes in one message."""
-        return self._max_payload
 
     @property
     def server(self) -> Address:
@@ -183,7 +184,7 @@ class Connection:
         """
         if self._close_reason is not None:
             self.check_open()
-        self._outbox.put(b"PUB %b 0\r\n\r\n" % subject)
+        self._outbox.acknowledge(subject)
 
     def write_now(self, frame: bytes) -> None:
         """Write a whole frame at once, after all that waits; never kept for a later connection.
@@ -196,8 +197,7 @@ class Connection:
         link = self._link
         if link is None or not link.is_open:
             raise ConnectionLostError("there is no connection at the moment")
-        self._outbox.write_all(link)
-        link.write(frame)
+        self._outbox.write_all(link, frame)
 
     async def request(
         self, subject: str, payload: bytes, *, timeout_s: float, header: bytes = b""
@@ -227,6 +227,7 @@ class Connection:
             MemphisTimeoutError: The server did not answer within ``timeout_s``.
         """
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._outbox.flush()
         self._ping(lambda: _settle(answered))
         link = self._link
         try:
@@ -272,6 +273,10 @@ class Connection:
             MemphisUsageError: An impossible subject.
             MemphisConnectError: Closed.
         """
+        return self.subscribe_runs(subject, self._incoming.one_by_one(callback))
+
+    def subscribe_runs(self, subject: str, callback: RunCallback) -> Subscription:
+        """As :meth:`subscribe`, but messages that came one after another are handed over together."""
         self.check_open()
         subscription = self._subscriptions.add(encode_subject(subject), callback)
         if self.is_connected:
@@ -329,7 +334,7 @@ class Connection:
     def _learn(self, info: dict[str, object]) -> None:
         limit = info.get("max_payload")
         if isinstance(limit, int) and limit > 0:
-            self._max_payload = limit
+            self.max_payload = limit
         if "connect_urls" in info:
             self._pool.learn(info["connect_urls"])
 
@@ -463,9 +468,9 @@ class Connection:
         self._listeners.closed(reason)
 
     def _check_size(self, size: int) -> None:
-        if size > self._max_payload:
+        if size > self.max_payload:
             raise MemphisUsageError(
-                f"a message of {size} bytes is more than the server takes ({self._max_payload})"
+                f"a message of {size} bytes is more than the server takes ({self.max_payload})"
             )
 
 

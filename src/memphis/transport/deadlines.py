@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from math import inf
+from time import monotonic
 from typing import Final
 
 GRANULARITY_S: Final = 0.02
@@ -22,7 +23,7 @@ class DeadlineTimer:
     """Calls ``expire(now)``, which ends what is due and returns the earliest deadline left.
 
     Args:
-        loop: The event loop whose clock the deadlines are read from.
+        loop: The event loop that the timer runs in; deadlines are read from ``time.monotonic``.
         expire: Returns ``math.inf`` where nothing is left.
     """
 
@@ -34,13 +35,13 @@ class DeadlineTimer:
         """When the timer fires next; only an earlier deadline needs to be noted."""
 
     def note(self, deadline: float) -> None:
-        """Make sure that the timer fires at ``deadline`` (loop time) or before."""
+        """Make sure that the timer fires at ``deadline`` or before."""
         if deadline >= self.due:
             return
         if self._handle is not None:
             self._handle.cancel()
         self.due = deadline
-        self._handle = self._loop.call_at(deadline, self._fire)
+        self._handle = self._loop.call_later(max(0.0, deadline - monotonic()), self._fire)
 
     def cancel(self) -> None:
         """Stop. A later :meth:`note` starts it again."""
@@ -52,7 +53,7 @@ class DeadlineTimer:
     def _fire(self) -> None:
         self._handle = None
         self.due = inf
-        now = self._loop.time()
+        now = monotonic()
         following = self._expire(now)
         if following < inf:
             self.note(max(following, now + GRANULARITY_S))

@@ -84,4 +84,7 @@ class FrameSource(Protocol):
     """Something with frames of its own to send, asked once per turn of the event loop."""
 
     def take_frames(self) -> list[bytes]:
-        """Hand over what is to be written now; it counts as written from here on."""
+        """Hand over what is to be written next, a limited piece, or nothing if nothing waits.
+
+        It counts as written from here on.
+        """

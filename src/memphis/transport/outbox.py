@@ -9,10 +9,13 @@ Invariant: frames leave in the order they came; at most ``bytes_max`` wait.
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from memphis.exceptions import MemphisConnectError
 from memphis.transport.link import Link
 from memphis.transport.options import FrameSource
+
+_EMPTY_MESSAGE_BYTES: Final = len(b"PUB  0\r\n\r\n")
 
 
 class Outbox:
@@ -26,6 +29,7 @@ class Outbox:
     def __init__(self, loop: asyncio.AbstractEventLoop, bytes_max: int) -> None:
         self._loop = loop
         self._frames: list[bytes] = []
+        self._acknowledged: list[bytes] = []
         self._sources: list[FrameSource] = []
         self._is_scheduled = False
         self._link: Link | None = None
@@ -54,7 +58,22 @@ class Outbox:
         size = self.bytes + len(frame)
         if size > self.bytes_max:
             size = self._make_room(len(frame))
+        if self._acknowledged:
+            self._join_acknowledged()
         self._frames.append(frame)
+        self.bytes = size
+        if not self._is_scheduled:
+            self.schedule()
+
+    def acknowledge(self, subject: bytes) -> None:
+        """As :meth:`put` with an empty message, which is written together with others like it.
+
+        Raises: As :meth:`put`.
+        """
+        size = self.bytes + len(subject) + _EMPTY_MESSAGE_BYTES
+        if size > self.bytes_max:
+            size = self._make_room(len(subject) + _EMPTY_MESSAGE_BYTES)
+        self._acknowledged.append(subject)
         self.bytes = size
         if not self._is_scheduled:
             self.schedule()
@@ -66,26 +85,46 @@ class Outbox:
             self._loop.call_soon(self._flush_scheduled)
 
     def flush(self) -> None:
-        """Write everything that waits, if the link takes it now."""
-        if self._link is not None and self._link.is_writable:
-            self.write_all(self._link)
+        """Write what waits, as long as the link takes it."""
+        link = self._link
+        while link is not None and link.is_writable and (frames := self._take()):
+            link.write(b"".join(frames))
 
-    def write_all(self, link: Link) -> None:
-        """Write everything that waits, also to a link whose buffer is full."""
-        frames = self._frames
-        self._frames = []
-        self.bytes = 0
-        for source in self._sources:
-            frames.extend(source.take_frames())
+    def write_all(self, link: Link, last: bytes = b"") -> None:
+        """Write everything that was put here, and ``last``, also to a link whose buffer is full.
+
+        Then, what the sources have is left to :meth:`flush`: it would pile up in the socket's buffer.
+        """
+        frames = self._take() if link.is_writable else self._take_own()
+        if last:
+            frames.append(last)
         if frames:
             link.write(b"".join(frames))
 
+    def _take_own(self) -> list[bytes]:
+        self._join_acknowledged()
+        frames, self._frames = self._frames, []
+        self.bytes = 0
+        return frames
+
+    def _take(self) -> list[bytes]:
+        frames = self._take_own()
+        for source in self._sources:
+            frames += source.take_frames()
+        return frames
+
     def clear(self) -> int:
         """Drop everything that waits, and say how many frames that was."""
-        dropped = len(self._frames)
+        dropped = len(self._frames) + len(self._acknowledged)
         self._frames = []
+        self._acknowledged = []
         self.bytes = 0
         return dropped
+
+    def _join_acknowledged(self) -> None:
+        if self._acknowledged:
+            self._frames.append(b"PUB %b 0\r\n\r\n" % b" 0\r\n\r\nPUB ".join(self._acknowledged))
+            self._acknowledged = []
 
     def _flush_scheduled(self) -> None:
         self._is_scheduled = False

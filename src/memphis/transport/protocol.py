@@ -46,8 +46,8 @@ _LETTER_H: Final = ord("H")
 _SHOWN_MAX: Final = 80
 
 
-_USUAL_HEADER_LINE: Final = re.compile(
-    rb"HMSG ([^ \r\n]+) ([0-9]{1,18}) ([^ \r\n]+) ([0-9]{1,10}) ([0-9]{1,10})\Z"
+_USUAL_LINE: Final = re.compile(
+    rb"HMSG ([^ \r\n]+) ([0-9]{1,18}) ([^ \r\n]+) ([0-9]{1,10}) ([0-9]{1,10})\r\n"
 ).match
 """A message with headers and reply subject, as every pulled message is; others go the long way."""
 
@@ -84,43 +84,55 @@ class Parser:
                 return []
             data = b"".join(self._held)
             self._held = []
-        answers = self._answers
         frames: list[Frame] = []
         add = frames.append
         position = 0
         size = len(data)
         while position < size:
-            line_end = data.find(b"\r\n", position)
-            if line_end < 0 or line_end - position > CONTROL_LINE_MAX:
-                self._hold_line(data, position)
-                break
-            first = data[position]
-            if first == _LETTER_M:
-                if answers is not None and (run := answers[1].find(data, position)) is not None:
-                    add((ANSWERS, answers[0], run))
-                    position = run.end
+            usual = _USUAL_LINE(data, position)
+            if usual is not None:
+                subject, sid, reply, header_text, total = usual.groups()
+                start = usual.end()
+                header_end, end = start + int(header_text), start + int(total)
+                complete = data[end : end + 2] == b"\r\n"
+                if complete and header_end <= end <= start + self._payload_max:
+                    header, payload = data[start:header_end], data[header_end:end]
+                    add((MSG, int(sid), subject, reply, header, payload))
+                    position = end + 2
                     continue
-                sid, subject, reply, total = self._message_line(data, position, line_end)
-                header_end = line_end + 2
-            elif first == _LETTER_H:
-                sid, subject, reply, total, header_bytes = self._header_line(
-                    data, position, line_end
-                )
-                header_end = line_end + 2 + header_bytes
-            else:
-                add(_control_frame(data[position:line_end]))
-                position = line_end + 2
-                continue
-            start = line_end + 2
-            end = start + total
-            if end + 2 > size:
-                self._hold(data, position, end + 2 - position)
+            # Another kind of frame, or not all here yet, or wrong: this way tells which.
+            frame, following = self._read_frame(data, position)
+            if frame is None:
                 break
-            if data[end : end + 2] != b"\r\n":
-                raise ProtocolError("the server sent a payload without the line end that closes it")
-            add((MSG, sid, subject, reply, data[start:header_end], data[header_end:end]))
-            position = end + 2
+            add(frame)
+            position = following
         return frames
+
+    def _read_frame(self, data: bytes, position: int) -> tuple[Frame | None, int]:
+        """Any frame, and where the next begins; None for one that is not complete, which is held."""
+        line_end = data.find(b"\r\n", position)
+        if line_end < 0 or line_end - position > CONTROL_LINE_MAX:
+            self._hold_line(data, position)
+            return None, position
+        first = data[position]
+        start = header_end = line_end + 2
+        if first == _LETTER_M:
+            answers = self._answers
+            if answers is not None and (run := answers[1].find(data, position)) is not None:
+                return (ANSWERS, answers[0], run), run.end
+            sid, subject, reply, total = self._message_line(data, position, line_end)
+        elif first == _LETTER_H:
+            sid, subject, reply, total, header_bytes = self._header_line(data, position, line_end)
+            header_end += header_bytes
+        else:
+            return _control_frame(data[position:line_end]), start
+        end = start + total
+        if end + 2 > len(data):
+            self._hold(data, position, end + 2 - position)
+            return None, position
+        if data[end : end + 2] != b"\r\n":
+            raise ProtocolError("the server sent a payload without the line end that closes it")
+        return (MSG, sid, subject, reply, data[start:header_end], data[header_end:end]), end + 2
 
     def _hold(self, data: bytes, position: int, wanted_bytes: int) -> None:
         rest = data[position:] if position else data
@@ -160,12 +172,6 @@ class Parser:
         self, data: bytes, position: int, line_end: int
     ) -> tuple[int, bytes, bytes, int, int]:
         """``HMSG <subject> <sid> [reply] <header bytes> <total bytes>``."""
-        usual = _USUAL_HEADER_LINE(data, position, line_end)
-        if usual is not None:
-            subject, sid, reply, header_text, total_text = usual.groups()
-            total, header_bytes = int(total_text), int(header_text)
-            if header_bytes <= total <= self._payload_max:
-                return int(sid), subject, reply, total, header_bytes
         fields = data[position:line_end].split(b" ")
         if len(fields) == 6:  # noqa: PLR2004 - with reply, see above
             operation, subject, sid, reply, header_text, total_text = fields

@@ -2,10 +2,9 @@
 
 Place in the flow: ``Producer → Publisher → Connection → stream``, and back through one inbox.
 
-What is known of a message decides what may happen to it. Tokens are counted up, and frames are
-written in the order of tokens, so one number, ``_first_unwritten``, tells which messages were ever
-handed to a socket: those may be stored, the others certainly are not. ``_held`` names exceptions:
-messages the engine answered with "no responders", which it certainly did not store.
+What is known of a message decides what may happen to it. The send queue knows which messages were
+ever handed to a socket: those may be stored, the others certainly are not. ``_held`` names
+exceptions: messages the engine answered with "no responders", which it certainly did not store.
 
 Invariant: a message that may be stored is sent again only if it is resendable. Messages to one
 subject are written in the order of :meth:`Publisher.send`, also those that are sent again.
@@ -15,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
+from time import monotonic
 from typing import Final
 
 from memphis.exceptions import (
@@ -36,6 +36,7 @@ from memphis.transport.protocol import Frame, MessageFrame
 from memphis.transport.receipt import FutureReceipt, PublisherStatistics, Receipt
 from memphis.transport.requests import NO_RESPONDERS
 from memphis.transport.room import Room
+from memphis.transport.send_queue import SendQueue
 from memphis.transport.stalls import Stalls
 from memphis.wire.headers import status_of
 
@@ -43,7 +44,7 @@ TOO_LARGE_CODE: Final = 10054
 """The engine's own number for "message size exceeds maximum allowed"."""
 
 _HARD_LIMIT_FACTOR: Final = 2
-_FLUSH_FRAMES: Final = 64
+_FLUSH_BYTES: Final = 48 * 1024
 
 
 class Publisher:
@@ -60,22 +61,24 @@ class Publisher:
         connection: Connection,
         *,
         in_flight_max: int = 10_000,
-        in_flight_bytes_max: int = 64 * MEBIBYTE,
+        in_flight_bytes_max: int = 32 * MEBIBYTE,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._connection = connection
+        self.has_room = True
+        """Whether a message may be sent at once; if not, :meth:`wait_room` looks closer."""
         self._in_flight_max = in_flight_max
         self._in_flight_bytes_max = in_flight_bytes_max
         self._hard_count = _HARD_LIMIT_FACTOR * in_flight_max
         self._hard_bytes = _HARD_LIMIT_FACTOR * in_flight_bytes_max
         self._in_flight: dict[int, Receipt] = {}
         self._bytes = 0
-        self._queue: list[bytes] = []
+        self._queue = SendQueue()
         self._next_token = 0
-        self._first_unwritten = 0
         self._held: set[int] = set()
         self._stalls = Stalls(loop, send=self._send_held, is_in_flight=self._in_flight.__contains__)
+        self._stalled = self._stalls.by_subject
         self._timer = DeadlineTimer(loop, self._expire)
         self._room = Room(self._fits)
         self._idle_waiters: list[asyncio.Future[None]] = []
@@ -147,14 +150,7 @@ class Publisher:
         future: asyncio.Future[PublishResult] = self._loop.create_future()
         if type(payload) is not bytes:
             payload = bytes(payload)
-        self.post(
-            FutureReceipt(future),
-            subject,
-            payload,
-            header=header,
-            resend_s=resend_s,
-            deadline_s=deadline_s,
-        )
+        self.post(FutureReceipt(future), subject, payload, header, resend_s, deadline_s)
         return future
 
     def post(
@@ -162,7 +158,6 @@ class Publisher:
         receipt: Receipt,
         subject: bytes,
         payload: bytes,
-        *,
         header: bytes,
         resend_s: float,
         deadline_s: float,
@@ -172,13 +167,7 @@ class Publisher:
         If this raises, the receipt is told nothing.
         """
         size = len(header) + len(payload)
-        in_flight = self._in_flight
-        if (
-            self._closed_reason
-            or size > self._connection.max_payload
-            or len(in_flight) >= self._hard_count
-            or self._bytes >= self._hard_bytes
-        ):
+        if not self.has_room or size > self._connection.max_payload:
             self._check_sendable(size)
         token = self._next_token
         self._next_token = token + 1
@@ -190,26 +179,32 @@ class Publisher:
             frame = b"PUB %b %b%d %d\r\n%b\r\n" % (
                 subject, self._reply_prefix, token, size, payload,
             )  # fmt: skip
-        now = self._loop.time()
+        now = monotonic()
         deadline = now + deadline_s
+        receipt.token = token
         receipt.frame = frame
         receipt.subject = subject
         receipt.resend_until = now + resend_s if resend_s else 0
         receipt.deadline = deadline
+        in_flight = self._in_flight
         in_flight[token] = receipt
-        self._bytes += len(frame)
-        if self._stalls and self._stalls.add(subject, token):
+        self._bytes = in_flight_bytes = self._bytes + len(frame)
+        count = len(in_flight)
+        if count >= self._in_flight_max or in_flight_bytes >= self._in_flight_bytes_max:
+            self.has_room = False
+        if deadline < self._timer.due:
+            self._timer.note(deadline)
+        if self._stalled and self._stalls.add(subject, token):
             self._held.add(token)
         elif self._is_connected:
             queue = self._queue
-            queue.append(frame)
-            if len(queue) == 1:
-                self._connection.schedule_flush()
-            elif len(queue) >= _FLUSH_FRAMES:
-                # The engine should work while a caller that never pauses is still producing.
+            queue.add(receipt)
+            # A message on its own goes at once, for its sender may be waiting. And the engine should
+            # work while a caller that never pauses is still producing.
+            if count == 1 or queue.bytes >= _FLUSH_BYTES:
                 self._connection.flush_now()
-        if deadline < self._timer.due:
-            self._timer.note(deadline)
+            else:
+                self._connection.schedule_flush()
 
     def _check_sendable(self, size: int) -> None:
         self._check_open()
@@ -227,10 +222,7 @@ class Publisher:
 
     def take_frames(self) -> list[bytes]:
         """For the connection: what is to be written now."""
-        queue, self._queue = self._queue, []
-        if queue:
-            self._first_unwritten = self._next_token
-        return queue
+        return self._queue.take()
 
     # Answers.
 
@@ -245,7 +237,7 @@ class Publisher:
             self._late_answers += 1
             return
         self._bytes -= len(publish.frame)
-        if self._stalls:
+        if self._stalled:
             self._held.discard(token)
             self._stalls.release(publish.subject)
         answer = parse_acknowledgement(frame[5])
@@ -260,7 +252,7 @@ class Publisher:
         else:
             self._not_confirmed += 1
             publish.failed(MemphisNotConfirmedError("the engine's answer cannot be understood"))
-        if self._room.waiting or not self._in_flight:
+        if not self.has_room or not self._in_flight:
             self._progressed()
 
     def _answered_many(self, frame: Frame) -> None:
@@ -277,13 +269,13 @@ class Publisher:
                 continue
             freed += len(receipt.frame)
             confirmed += 1
-            if self._stalls:
+            if self._stalled:
                 self._held.discard(token)
                 self._stalls.release(receipt.subject)
             receipt.confirmed(sequence, duplicate != b"", answer)
         self._bytes -= freed
         self._confirmed += confirmed
-        if self._room.waiting or not self._in_flight:
+        if not self.has_room or not self._in_flight:
             self._progressed()
 
     def _no_responders(self, token: int) -> None:
@@ -303,7 +295,7 @@ class Publisher:
             publish = self._in_flight.get(token)
             if publish is not None:
                 self._held.discard(token)
-                self._queue.append(publish.frame)
+                self._queue.add_again(publish)
                 self._sent_again += 1
         self._connection.schedule_flush()
 
@@ -315,7 +307,7 @@ class Publisher:
         publish.failed(error)
 
     def _may_be_stored(self, token: int) -> bool:
-        return token < self._first_unwritten and token not in self._held
+        return token < self._queue.first_unwritten and token not in self._held
 
     def _expire(self, now: float) -> float:
         earliest = inf
@@ -328,6 +320,7 @@ class Publisher:
         for token in due:
             self._remove(token, self._expired(token))
         if due:
+            self._queue.drop(set(due))
             self._progressed()
         return earliest
 
@@ -342,7 +335,8 @@ class Publisher:
                 "no acknowledgement came before the deadline; the message may or may not be stored"
             )
         return MemphisProduceError(
-            "the message is not stored: there was no connection to send it before its deadline"
+            "the message is not stored: before its deadline there was no connection to send it, or "
+            "the engine did not read"
         )
 
     # How the connection fares.
@@ -350,7 +344,7 @@ class Publisher:
     def connection_lost(self, reason: str) -> None:
         """What may be stored and must not be sent twice fails; the rest waits."""
         self._is_connected = False
-        self._queue = []
+        self._queue.clear()
         self._stalls.clear()
         self._fail_unsafe(0, f"has no id to send it again safely: {reason}")
 
@@ -358,13 +352,12 @@ class Publisher:
         """Send what waits, in the order of the first time; newer messages come after."""
         self._is_connected = True
         self._fail_unsafe(
-            self._loop.time(),
+            monotonic(),
             "the engine may have forgotten its id, so a copy could be stored twice",
         )
-        for token, publish in self._in_flight.items():
-            if token < self._first_unwritten:
-                self._sent_again += 1
-            self._queue.append(publish.frame)
+        written = self._queue.first_unwritten
+        self._sent_again += sum(token < written for token in self._in_flight)
+        self._queue.restart(self._in_flight.values())
         self._held.clear()
         self._connection.schedule_flush()
 
@@ -385,7 +378,7 @@ class Publisher:
         """Everything ends."""
         self._closed_reason = reason
         self._is_connected = False
-        self._queue = []
+        self._queue.clear()
         self._stalls.clear()
         self._timer.cancel()
         for token in list(self._in_flight):
@@ -409,11 +402,6 @@ class Publisher:
 
     # Back-pressure.
 
-    @property
-    def has_room(self) -> bool:
-        """Whether a message may be sent without waiting, and without overtaking who waits."""
-        return self._room.is_free
-
     async def wait_room(self) -> None:
         """Wait for one's turn to send one message, in the order of arrival.
 
@@ -423,8 +411,9 @@ class Publisher:
             MemphisConnectError: The connection is closed or given up.
         """
         self._check_open()
-        await self._room.wait()
-        self._check_open()
+        if not self.has_room:
+            await self._room.wait()
+            self._check_open()
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until nothing is in flight.
@@ -458,6 +447,7 @@ class Publisher:
     def _progressed(self) -> None:
         """Something left: let in who waits, as far as there is room."""
         self._room.let_in(everyone=bool(self._closed_reason))
+        self.has_room = self._room.is_deserted and self._fits(0) and not self._closed_reason
         if not self._in_flight:
             idle, self._idle_waiters = self._idle_waiters, []
             for waiter in idle:

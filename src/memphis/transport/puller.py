@@ -1,6 +1,6 @@
 """Pull requests: ask the engine for a batch of messages, and learn reliably how that ended.
 
-Place in the flow: ``Consumer → Puller.pull → engine → on_message … on_end``.
+Place in the flow: ``Consumer → Puller.pull → engine → on_messages … on_end``.
 
 The engine delivers a pulled message under the subject it is *stored* with; only its status replies
 carry the inbox. So which pull a message belongs to must be told by the subscription it comes
@@ -10,7 +10,7 @@ only after an end that the engine itself declared, because then nothing more can
 old pull; after any other end it is given up and a new one is made.
 
 Invariant: ``on_end`` is called exactly once for every pull, and every message goes either to
-``on_message`` of the pull that is open in its slot or to ``on_stray``.
+``on_messages`` of the pull that is open in its slot or to ``on_stray``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
+from time import monotonic
 from typing import Final
 
 from memphis.transport.connection import Connection
@@ -68,7 +69,7 @@ class Pull:
         "deadline",
         "number",
         "on_end",
-        "on_message",
+        "on_messages",
         "outstanding",
         "status",
         "text",
@@ -80,14 +81,14 @@ class Pull:
         number: int,
         batch: int,
         deadline: float,
-        on_message: Callable[[MessageFrame], None],
+        on_messages: Callable[[Sequence[MessageFrame]], None],
         on_end: Callable[[PullEnd], None],
     ) -> None:
         self._slot = slot
         self.number = number
         self.outstanding = batch
         self.deadline = deadline
-        self.on_message = on_message
+        self.on_messages = on_messages
         self.on_end = on_end
         self.status = 0
         self.text = ""
@@ -144,20 +145,20 @@ class Puller:
         *,
         batch: int,
         expires_s: float,
-        on_message: Callable[[MessageFrame], None],
+        on_messages: Callable[[Sequence[MessageFrame]], None],
         on_end: Callable[[PullEnd], None],
     ) -> Pull:
         """Ask for up to ``batch`` messages.
 
         Both callbacks run on the event loop; ``on_end`` exactly once, after the last
-        ``on_message``, never before this call returns. Without a connection the pull ends LOST in
+        ``on_messages``, never before this call returns. Without a connection the pull ends LOST in
         the next turn: wait for the connection before pulling again.
 
         Args:
             subject: The CONSUMER.MSG.NEXT subject of the consumer.
             batch: How many messages at most, 1 or more.
             expires_s: How long the engine may wait for messages to appear; 0: only what is there.
-            on_message: Gets each message frame.
+            on_messages: Gets the message frames, as many together as came together.
             on_end: Gets how it ended.
 
         Raises:
@@ -167,8 +168,8 @@ class Puller:
         slot = self._free.pop() if self._free else self._new_slot()
         number = self._next_pull
         self._next_pull += 1
-        deadline = self._loop.time() + expires_s + SAFETY_S
-        pull = Pull(slot, number, batch, deadline, on_message, on_end)
+        deadline = monotonic() + expires_s + SAFETY_S
+        pull = Pull(slot, number, batch, deadline, on_messages, on_end)
         slot.pull = pull
         self._open[slot.number] = slot
         if self._connection.is_connected:
@@ -270,23 +271,31 @@ class _Slot:
         self.number = number
         self.prefix = b"%b.%d." % (inbox, number)
         self.pull: Pull | None = None
-        self.subscription = connection.subscribe((self.prefix + b"*").decode(), self._received)
+        self.subscription = connection.subscribe_runs((self.prefix + b"*").decode(), self._received)
 
-    def _received(self, frame: MessageFrame) -> None:
+    def _received(self, frames: Sequence[MessageFrame]) -> None:
+        messages = [frame for frame in frames if frame[3]]
+        if len(messages) == len(frames):
+            self._deliver(messages)
+            return
+        for frame in frames:
+            if not frame[3] and frame[2].startswith(self.prefix):
+                self._status(frame)
+            else:
+                self._deliver([frame])
+
+    def _deliver(self, messages: Sequence[MessageFrame]) -> None:
         pull = self.pull
-        if not frame[3] and frame[2].startswith(self.prefix):
-            self._status(frame)
-        elif pull is None:
-            self._puller.stray(frame)
-        elif pull.outstanding > 1:
-            pull.outstanding -= 1
-            pull.on_message(frame)
-        else:
-            pull.outstanding = 0
+        own = min(pull.outstanding, len(messages)) if pull is not None else 0
+        if pull is not None and own:
+            pull.outstanding -= own
             try:
-                pull.on_message(frame)
+                pull.on_messages(messages[:own])
             finally:
-                self.end_if_open(pull, PullEnd.FILLED)
+                if not pull.outstanding:
+                    self.end_if_open(pull, PullEnd.FILLED)
+        for frame in messages[own:]:
+            self._puller.stray(frame)
 
     def _status(self, frame: MessageFrame) -> None:
         pull = self.pull

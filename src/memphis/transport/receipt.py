@@ -16,8 +16,9 @@ class Receipt:
     are called while answers are being read: they must be quick and must not raise.
     """
 
-    __slots__ = ("deadline", "frame", "resend_until", "subject")
+    __slots__ = ("deadline", "frame", "resend_until", "subject", "token")
 
+    token: int
     frame: bytes
     subject: bytes
     resend_until: float

@@ -29,6 +29,11 @@ class Room:
         return len(self._waiters)
 
     @property
+    def is_deserted(self) -> bool:
+        """Whether nobody waits, nor was let in and has not arrived inside yet."""
+        return not self._waiters and not self._let_in
+
+    @property
     def is_free(self) -> bool:
         """Whether one may go in at once, without overtaking anyone."""
         return not self._waiters and self._fits(self._let_in)

@@ -48,14 +48,12 @@ class Stalls:
         self._loop = loop
         self._send = send
         self._is_in_flight = is_in_flight
-        self._by_subject: dict[bytes, _Stall] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._by_subject)
+        self.by_subject: dict[bytes, _Stall] = {}
+        """The stalled subjects; looked at for every message, and changed only here."""
 
     def add(self, subject: bytes, token: int) -> bool:
         """Hold a new message if its subject is stalled; say whether it is."""
-        stall = self._by_subject.get(subject)
+        stall = self.by_subject.get(subject)
         if stall is None:
             return False
         stall.tokens.add(token)
@@ -63,9 +61,9 @@ class Stalls:
 
     def hold(self, subject: bytes, token: int) -> None:
         """A message was answered with "no responders"."""
-        stall = self._by_subject.get(subject)
+        stall = self.by_subject.get(subject)
         if stall is None:
-            stall = self._by_subject[subject] = _Stall()
+            stall = self.by_subject[subject] = _Stall()
             self._pause(subject, stall)
         stall.tokens.add(token)
         if stall.probe == token:
@@ -73,7 +71,7 @@ class Stalls:
 
     def release(self, subject: bytes) -> None:
         """A stream answers at this subject again: let everything go."""
-        stall = self._by_subject.pop(subject, None)
+        stall = self.by_subject.pop(subject, None)
         if stall is None:
             return
         if stall.timer is not None:
@@ -82,10 +80,10 @@ class Stalls:
 
     def clear(self) -> None:
         """Forget everything: the connection broke, and the publisher sends all again."""
-        for stall in self._by_subject.values():
+        for stall in self.by_subject.values():
             if stall.timer is not None:
                 stall.timer.cancel()
-        self._by_subject = {}
+        self.by_subject.clear()
 
     def _pause(self, subject: bytes, stall: _Stall) -> None:
         stall.timer = self._loop.call_later(stall.pause_s, self._probe, subject, stall)
@@ -96,7 +94,7 @@ class Stalls:
             stall.tokens = {token for token in stall.tokens if self._is_in_flight(token)}
             if not stall.tokens:
                 # All of its messages met their deadline.
-                del self._by_subject[subject]
+                del self.by_subject[subject]
                 return
             stall.probe = min(stall.tokens)
             stall.tokens.remove(stall.probe)

@@ -5,12 +5,14 @@ Invariant: a callback stays registered as long as a message for it may still be 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from memphis.transport.protocol import MessageFrame, encode_subscribe
 
 MessageCallback: TypeAlias = Callable[[MessageFrame], None]
+RunCallback: TypeAlias = Callable[[Sequence[MessageFrame]], None]
+"""Gets messages of one subscription that came together, in order; at least one."""
 
 
 class Subscription:
@@ -44,13 +46,13 @@ class Subscriptions:
         self._end = end
         self._active: dict[int, Subscription] = {}
         self._next_sid = 1
-        self.callbacks: dict[int, MessageCallback] = {}
-        """Read directly for every message that comes."""
+        self.callbacks: dict[int, RunCallback] = {}
+        """Read directly for everything that comes."""
 
     def __len__(self) -> int:
         return len(self._active)
 
-    def add(self, subject: bytes, callback: MessageCallback) -> Subscription:
+    def add(self, subject: bytes, callback: RunCallback) -> Subscription:
         """A new one."""
         subscription = Subscription(self._next_sid, subject, self._end)
         self._next_sid += 1

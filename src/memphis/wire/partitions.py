@@ -7,7 +7,8 @@ original's Python and Go clients place keys the same way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import mmh3
 
@@ -56,15 +57,6 @@ def check_selectors(key: object, number: object, partitions: Sequence[int]) -> N
         )
 
 
-class RoundRobin:
-    """Hands out partitions in turn, starting with the first. Not thread-safe."""
-
-    def __init__(self, partitions: Sequence[int]) -> None:
-        self._partitions = partitions
-        self._next = 0
-
-    def __next__(self) -> int:
-        """The next partition in turn."""
-        partition = self._partitions[self._next]
-        self._next = (self._next + 1) % len(self._partitions)
-        return partition
+def round_robin(partitions: Sequence[int]) -> Iterator[int]:
+    """The partitions in turn, for ever, starting with the first. Not thread-safe."""
+    return itertools.cycle(partitions)

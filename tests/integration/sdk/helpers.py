@@ -11,8 +11,10 @@ import nats
 from nats.aio.client import Client
 
 from memphis import Consumer, Memphis, Message, Producer
+from memphis.producer import PendingProduce
 from memphis.wire.models import GroupInfo
 from memphis_broker.testing import BrokerProcess
+from tests.fixtures.faults import standing_still
 from tests.waiting import eventually
 
 SOON_S = 30.0
@@ -24,6 +26,14 @@ async def fill(producer: Producer, numbers: Iterable[int], partition: int = -1) 
     for number in numbers:
         await producer.produce(str(number), nonblocking=True, producer_partition_number=partition)
     await producer.flush()
+
+
+async def produce_too_late(broker: BrokerProcess, producer: Producer) -> PendingProduce:
+    """Produce a message that fails for certain: the engine stands still until its deadline."""
+    async with standing_still(broker):
+        late: PendingProduce = await producer.produce(b"", nonblocking=True, ack_wait_sec=0.01)
+        await eventually(late.done)
+    return late
 
 
 def numbers_of(messages: Iterable[Message]) -> list[int]:

@@ -17,7 +17,15 @@ from memphis import (
 )
 from memphis._core import users
 from tests.fixtures.sdk import connect
-from tests.integration.sdk.helpers import SOON_S, fill, group_info, numbers_of, own_tasks, read
+from tests.integration.sdk.helpers import (
+    SOON_S,
+    fill,
+    group_info,
+    numbers_of,
+    own_tasks,
+    produce_too_late,
+    read,
+)
 from tests.waiting import eventually
 
 
@@ -297,8 +305,7 @@ async def test_an_error_half_way_does_not_keep_the_rest_open(broker, name):
     """A producer with failures is no reason to leave the connection or the others open."""
     memphis = await connect(broker)
     producer = await memphis.producer(name, "p")
-    late = await producer.produce(b"", nonblocking=True, ack_wait_sec=1e-9)
-    await eventually(late.done)  # before anything else is written, or its answer may be in time
+    await produce_too_late(broker, producer)
     (await memphis.consumer(name, "c")).consume(lambda *_: None)
     with pytest.raises(MemphisError):
         await memphis.close()

@@ -35,6 +35,7 @@ from memphis import (
     Message,
 )
 from memphis.message import MessageSource
+from memphis.transport.protocol import MSG
 from memphis.wire.errors import ErrorCode
 from memphis.wire.names import GroupName, StationName
 from memphis.wire.subjects import ingest_subject
@@ -48,6 +49,7 @@ from tests.integration.sdk.helpers import (
     group_info,
     numbers_of,
     own_tasks,
+    produce_too_late,
     read_one,
     until_settled,
 )
@@ -110,7 +112,7 @@ async def test_close_tells_what_went_wrong_and_finishes(broker, name):
         consumer = await memphis.consumer(f"{name}-{number}", "c")
         consumer.consume(lambda *_: None)
         await memphis.producer(f"{name}-{number}", "p")
-    await memphis.produce(name, "p", b"", nonblocking=True, ack_wait_sec=1e-9)
+    await produce_too_late(broker, await memphis.producer(f"{name}-0", "p"))
     with pytest.raises(MemphisProduceError):
         await memphis.close()
     assert own_tasks() == set()
@@ -199,7 +201,7 @@ async def test_failures_of_nonblocking_messages(broker, name, caplog):
     """They vanished, but for asyncio's complaint about an exception nobody had retrieved."""
     memphis = await connect(broker)
     producer = await memphis.producer(name, "p")
-    await producer.produce(b"", nonblocking=True, ack_wait_sec=1e-9)
+    await produce_too_late(broker, producer)
     with pytest.raises(MemphisProduceError):
         await producer.flush()
     await memphis.close()
@@ -414,7 +416,7 @@ async def test_getters_raise(memphis, name):
     session = memphis._session
     state = next(iter(session.states._states.values()))
     source = MessageSource(session.connection, session.rpc, state, GroupName.parse("g"))
-    odd = Message(source, 1, b"not.a.delivery", b"", b"")
+    odd = Message(source, 1, (MSG, 1, b"stored", b"not.a.delivery", b"", b""))
     for getter in (odd.get_sequence_number, odd.get_timesent):
         with pytest.raises((IndexError, ValueError)):
             getter()

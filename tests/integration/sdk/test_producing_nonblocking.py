@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
-import signal
 from collections import Counter
 
 import pytest
@@ -17,12 +15,10 @@ from memphis import (
     MemphisProduceError,
     PendingProduce,
 )
+from tests.fixtures.faults import standing_still
 from tests.fixtures.sdk import connect
-from tests.integration.sdk.helpers import SOON_S, numbers_of, read
+from tests.integration.sdk.helpers import SOON_S, numbers_of, produce_too_late, read
 from tests.waiting import eventually
-
-# A deadline in the past: such a message fails for certain, whatever the engine does.
-PAST_S = 1e-9
 
 
 async def test_it_returns_before_the_confirmation(memphis, name):
@@ -104,20 +100,20 @@ async def test_concurrent_callers_are_served_in_turn(memphis, name):
         assert max(counts.values()) - min(counts[caller] for caller in range(5)) <= 3
 
 
-async def test_a_failure_through_the_result(memphis, name):
+async def test_a_failure_through_the_result(broker, memphis, name):
     """Whoever awaits the result gets the error, and nobody else does."""
     producer = await memphis.producer(name, "p")
-    pending = await producer.produce(b"", nonblocking=True, ack_wait_sec=PAST_S)
+    pending = await produce_too_late(broker, producer)
     with pytest.raises(MemphisProduceError):
         await pending
     await producer.flush()
     await producer.destroy()
 
 
-async def test_a_failure_through_flush(memphis, name):
+async def test_a_failure_through_flush(broker, memphis, name):
     """A failure nobody awaited is raised by flush, once."""
     producer = await memphis.producer(name, "p")
-    await producer.produce(b"", nonblocking=True, ack_wait_sec=PAST_S)
+    await produce_too_late(broker, producer)
     with pytest.raises(MemphisProduceError):
         await producer.flush()
     await producer.flush()
@@ -128,22 +124,19 @@ async def test_many_failures_through_flush(fresh_broker):
     """Of many failures flush tells how many and gives the first; there is a limit to its memory."""
     async with await connect(fresh_broker) as memphis:
         producer = await memphis.producer("s", "p")
-        os.kill(fresh_broker.engine_pid, signal.SIGSTOP)
-        try:
+        async with standing_still(fresh_broker):
             for _ in range(1500):
                 await producer.produce(b"", nonblocking=True, ack_wait_sec=0.1)
             with pytest.raises(MemphisProduceError) as failed:
                 await producer.flush()
-        finally:
-            os.kill(fresh_broker.engine_pid, signal.SIGCONT)
     assert "1500" in str(failed.value)
     assert isinstance(failed.value.__cause__, MemphisProduceError)
 
 
-async def test_a_failure_through_destroy(memphis, name):
+async def test_a_failure_through_destroy(broker, memphis, name):
     """A failure nobody awaited is raised by destroy."""
     producer = await memphis.producer(name, "p")
-    await producer.produce(b"", nonblocking=True, ack_wait_sec=PAST_S)
+    await produce_too_late(broker, producer)
     with pytest.raises(MemphisProduceError):
         await producer.destroy()
 
@@ -151,17 +144,17 @@ async def test_a_failure_through_destroy(memphis, name):
 async def test_a_failure_through_close(broker, name):
     """A failure nobody awaited is raised by close."""
     memphis = await connect(broker)
-    await memphis.produce(name, "p", b"", nonblocking=True, ack_wait_sec=PAST_S)
+    await produce_too_late(broker, await memphis.producer(name, "p"))
     with pytest.raises(MemphisProduceError):
         await memphis.close()
 
 
-async def test_a_failure_through_the_callback(memphis, name):
+async def test_a_failure_through_the_callback(broker, memphis, name):
     """The error callback gets every nonblocking failure, and then nothing is raised later."""
     failures: list[Exception] = []
     producer = await memphis.producer(name, "p", on_error=failures.append)
     for _ in range(3):
-        await producer.produce(b"", nonblocking=True, ack_wait_sec=PAST_S)
+        await produce_too_late(broker, producer)
     await producer.produce(b"", nonblocking=True)
     await producer.flush()
     await producer.destroy()
@@ -169,17 +162,18 @@ async def test_a_failure_through_the_callback(memphis, name):
     assert all(isinstance(failure, MemphisProduceError) for failure in failures)
 
 
-async def test_a_blocking_failure_is_its_callers_alone(memphis, name):
+async def test_a_blocking_failure_is_its_callers_alone(broker, memphis, name):
     """What is raised to the caller is not reported a second time."""
     failures: list[Exception] = []
     producer = await memphis.producer(name, "p", on_error=failures.append)
-    with pytest.raises(MemphisProduceError):
-        await producer.produce(b"", ack_wait_sec=PAST_S)
+    async with standing_still(broker):
+        with pytest.raises(MemphisProduceError):
+            await producer.produce(b"", ack_wait_sec=0.01)
     await producer.flush()
     assert failures == []
 
 
-async def test_a_callback_that_fails(memphis, name, caplog):
+async def test_a_callback_that_fails(broker, memphis, name, caplog):
     """It is logged with its traceback, and the producer goes on."""
 
     def callback(_error: Exception) -> None:
@@ -187,43 +181,47 @@ async def test_a_callback_that_fails(memphis, name, caplog):
 
     producer = await memphis.producer(name, "p", on_error=callback)
     with caplog.at_level(logging.ERROR, "memphis"):
-        await producer.produce(b"", nonblocking=True, ack_wait_sec=PAST_S)
+        await produce_too_late(broker, producer)
         await producer.flush()
     assert "LookupError" in caplog.text
     assert (await producer.produce(b"")).sequence
 
 
-async def test_giving_up_on_a_result_does_not_lose_its_failure(memphis, name):
+async def test_giving_up_on_a_result_does_not_lose_its_failure(broker, memphis, name):
     """Who stops awaiting before the end has not seen the failure: flush raises it."""
     producer = await memphis.producer(name, "p")
-    pending = await producer.produce(b"", nonblocking=True, ack_wait_sec=PAST_S)
-    waiting = asyncio.ensure_future(pending)
-    await asyncio.sleep(0)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    with pytest.raises(MemphisProduceError):
-        await producer.flush()
+    async with standing_still(broker):
+        pending = await producer.produce(b"", nonblocking=True, ack_wait_sec=0.01)
+        waiting = asyncio.ensure_future(pending)
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        with pytest.raises(MemphisProduceError):
+            await producer.flush()
 
 
-async def test_flush_leaves_a_failure_to_whoever_awaits_it(memphis, name):
+async def test_flush_leaves_a_failure_to_whoever_awaits_it(broker, memphis, name):
     """A failure that somebody is just awaiting is theirs, even if flush ends first."""
     producer = await memphis.producer(name, "p")
-    pending = await producer.produce(b"", nonblocking=True, ack_wait_sec=PAST_S)
-    waiting = asyncio.ensure_future(pending)
-    await asyncio.sleep(0)
-    await producer.flush()
-    with pytest.raises(MemphisProduceError):
-        await waiting
+    async with standing_still(broker):
+        pending = await producer.produce(b"", nonblocking=True, ack_wait_sec=0.01)
+        waiting = asyncio.ensure_future(pending)
+        await asyncio.sleep(0)
+        await producer.flush()
+        with pytest.raises(MemphisProduceError):
+            await waiting
 
 
-async def test_results_nobody_keeps(memphis, name, caplog):
+async def test_results_nobody_keeps(broker, memphis, name, caplog):
     """Dropped results are confirmed all the same, and asyncio has nothing to complain about."""
     producer = await memphis.producer(name, "p", on_error=lambda _error: None)
     for _ in range(100):
         await producer.produce(b"", nonblocking=True)
-        await producer.produce(b"", nonblocking=True, ack_wait_sec=PAST_S)
-    await producer.flush()
+    async with standing_still(broker):
+        for _ in range(100):
+            await producer.produce(b"", nonblocking=True, ack_wait_sec=0.01)
+        await producer.flush()
     gc.collect()
     assert "never retrieved" not in caplog.text
 
@@ -328,14 +326,11 @@ async def test_failures_that_were_seen_are_not_raised_again(fresh_broker):
     """However many there were: each result was awaited, so flush has nothing to tell."""
     async with await connect(fresh_broker) as memphis:
         producer = await memphis.producer("s", "p")
-        os.kill(fresh_broker.engine_pid, signal.SIGSTOP)
-        try:
+        async with standing_still(fresh_broker):
             pending = [
                 await producer.produce(b"", nonblocking=True, ack_wait_sec=0.1) for _ in range(1500)
             ]
             outcomes = await asyncio.gather(*pending, return_exceptions=True)
-        finally:
-            os.kill(fresh_broker.engine_pid, signal.SIGCONT)
         assert {type(outcome) for outcome in outcomes} == {MemphisNotConfirmedError}
         await producer.flush()
 
@@ -345,7 +340,6 @@ async def test_close_tells_of_every_producer(broker, name):
     memphis = await connect(broker)
     for producer_name in ("p", "q"):
         producer = await memphis.producer(name, producer_name)
-        late = await producer.produce(b"", nonblocking=True, ack_wait_sec=PAST_S)
-        await eventually(late.done)
+        await produce_too_late(broker, producer)
     with pytest.raises(MemphisProduceError, match="2 messages"):
         await memphis.close()

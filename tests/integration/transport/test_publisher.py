@@ -317,8 +317,13 @@ async def test_a_closed_publisher_leaves_the_connection(
     futures = send_numbers(publisher, b"closing-publisher.in", range(3), resend_s=0)
     publisher.close()
     publisher.close()
-    assert {type(result) for result in await outcomes(futures)} == {MemphisProduceError}
+    # The first went at once, so it may be stored; the others waited for the end of the turn.
+    assert [type(result) for result in await outcomes(futures)] == [
+        MemphisNotConfirmedError,
+        MemphisProduceError,
+        MemphisProduceError,
+    ]
     await connection.flush(5)
     assert connection.statistics().subscriptions == 1  # the inbox for requests
     info = await jetstream(connection, "STREAM.INFO.closing-publisher")
-    assert info["state"]["messages"] == 0
+    assert info["state"]["messages"] == 1

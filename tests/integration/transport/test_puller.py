@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -31,13 +32,13 @@ class Batch:
         self.ends: list[PullEnd] = []
         self.ended = asyncio.Event()
         self.pull: Pull = puller.pull(
-            subject, batch=batch, expires_s=expires_s, on_message=self._got, on_end=self._over
+            subject, batch=batch, expires_s=expires_s, on_messages=self._got, on_end=self._over
         )
 
-    def _got(self, frame: MessageFrame) -> None:
+    def _got(self, frames: Sequence[MessageFrame]) -> None:
         assert not self.ends
-        self.payloads.append(frame[5])
-        self.replies.append(frame[3])
+        self.payloads += [frame[5] for frame in frames]
+        self.replies += [frame[3] for frame in frames]
 
     def _over(self, end: PullEnd) -> None:
         self.ends.append(end)
@@ -230,7 +231,7 @@ async def test_callbacks_that_fail_end_nothing_but_themselves(
     puller = Puller(connection)
     ends: list[PullEnd] = []
 
-    def fail_message(_: MessageFrame) -> None:
+    def fail_message(_: Sequence[MessageFrame]) -> None:
         raise RuntimeError("on purpose")
 
     def fail_end(end: PullEnd) -> None:
@@ -238,7 +239,7 @@ async def test_callbacks_that_fail_end_nothing_but_themselves(
         raise RuntimeError("on purpose")
 
     with caplog.at_level(logging.CRITICAL, logger="memphis"):
-        puller.pull(subject, batch=2, expires_s=5, on_message=fail_message, on_end=fail_end)
+        puller.pull(subject, batch=2, expires_s=5, on_messages=fail_message, on_end=fail_end)
         other = Batch(puller, subject, 2, 5)
         await eventually(lambda: ends)
         assert await other.end() is PullEnd.FILLED
