@@ -194,7 +194,8 @@ class GroupReader(Generic[_M]):
             if partition is None:
                 return None
         message = self._take_from(partition, 1, now)[0]
-        if 2 * partition.buffer.count <= self._pace.lead:
+        # Not for the first: a program that takes one message and ends must use up no other.
+        if self._pace.lead > 1 and 2 * partition.buffer.count <= self._pace.lead:
             self._top_up(batch_size, wait_s, numbers)
         return message
 
