@@ -1,21 +1,17 @@
-"""One stock engine for all clients, with a broker attached to it for ours."""
+"""One stock engine for all clients that speak its protocol, with a broker attached to it for ours."""
 
 from __future__ import annotations
 
 import contextlib
-import re
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.processes import HOST, NotReadyError, child_process, free_port, wait_for_port
 from memphis_broker.engine.process import find_binary
-
-_READY_DEADLINE_S = 30
 
 
 class RunningEngine(NamedTuple):
@@ -26,73 +22,38 @@ class RunningEngine(NamedTuple):
 
 
 @contextlib.contextmanager
-def running_engine() -> Iterator[RunningEngine]:
-    """Start an engine that syncs every second, and a broker on it; end both afterwards."""
+def running_engine(durability: str = "standard") -> Iterator[RunningEngine]:
+    """Start an engine that syncs every second, and a broker on it; end both afterwards.
+
+    Args:
+        durability: What the broker asks of the streams it makes: ``standard``, or ``fast``, which
+            acknowledges a message before it is written.
+    """
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="memphis-bench-")))
-        port = _free_port()
+        port = free_port()
         config = directory / "engine.conf"
         config.write_text(
-            f'listen: "127.0.0.1:{port}"\n'
+            f'listen: "{HOST}:{port}"\n'
             f'jetstream {{ store_dir: "{directory / "store"}", sync_interval: "1s" }}\n'
         )
         engine = stack.enter_context(
-            _process([str(find_binary(None)), "-c", str(config), "-l", str(directory / "log")])
+            child_process([str(find_binary(None)), "-c", str(config), "-l", str(directory / "log")])
         )
-        _wait_for_port(port)
+        wait_for_port(port, engine)
         log = stack.enter_context((directory / "broker.log").open("wb"))
+        command = [sys.executable, "-m", "memphis_broker", "serve"]
+        options = ["--engine", f"nats://{HOST}:{port}", "--durability", durability]
         broker = stack.enter_context(
-            _process(
-                [
-                    sys.executable,
-                    "-m",
-                    "memphis_broker",
-                    "serve",
-                    "--engine",
-                    f"nats://127.0.0.1:{port}",
-                ],
-                stdout=subprocess.PIPE,
-                stderr=log,
-            )
+            child_process([*command, *options], stdout=subprocess.PIPE, stderr=log)
         )
-        assert broker.stdout is not None
-        for line in broker.stdout:
-            if re.match(rb"memphis broker ready", line):
-                break
+        _wait_until_ready(broker, directory / "broker.log")
         yield RunningEngine(port, engine.pid)
 
 
-@contextlib.contextmanager
-def _process(command: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, **options)  # type: ignore[call-overload]
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _wait_for_port(port: int) -> None:
-    end = time.monotonic() + _READY_DEADLINE_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.02)
-        else:
+def _wait_until_ready(broker: subprocess.Popen[bytes], log: Path) -> None:
+    assert broker.stdout is not None
+    for line in broker.stdout:
+        if line.startswith(b"memphis broker ready"):
             return
+    raise NotReadyError(f"the broker ended before it was ready:\n{log.read_text()}")

@@ -1,8 +1,8 @@
 """Measures this SDK and its peers side by side: ``make bench``, or ``make bench ARGS=--help``.
 
-All clients use one engine, one after another, in rounds: every round runs each client once in each
-row, so that a slow minute of the machine hurts all alike. Printed are medians, the spread of the
-rounds, and each client's ratio to this SDK *in this run*; only the ratios are worth quoting.
+All clients are measured one after another, in rounds: every round runs each client once in each row,
+so that a slow minute of the machine hurts all alike. Printed are medians, the spread of the rounds,
+and each client's ratio to this SDK *in this run*; only the ratios are worth quoting.
 """
 
 from __future__ import annotations
@@ -10,155 +10,207 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import datetime as dt
 import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.clients import ROWS
-from benchmarks.engine import running_engine
-from benchmarks.report import print_table
+from benchmarks.clients import CONSUMING_ROWS, ROWS, STAMP_BYTES
+from benchmarks.contenders import (
+    LATENCY_RATE,
+    ORIGINAL_PYTHON,
+    OURS,
+    OURS_WITH_UVLOOP,
+    Contender,
+    Description,
+    all_contenders,
+    present,
+    running_servers,
+    server_versions,
+)
+from benchmarks.figures import Measurement, machine, summarize
+from benchmarks.ratios import reached_ratios
+from benchmarks.report import draw_plots, print_ratios, print_table
+from benchmarks.stations import prepared_station
 from memphis import Memphis
 
 RESULTS = Path(__file__).parent / "results"
-CLIENTS = ("raw_socket", "memphis_sdk", "nats_py")
-COUNTS = {
-    "produce_awaited": 3_000,
-    "produce_nonblocking": 100_000,
-    "fetch_ack": 100_000,
-    "consume_handler": 100_000,
+MESSAGES = {
+    "produce_awaited": 5_000,
+    "produce_nonblocking": 200_000,
+    "fetch_ack": 200_000,
+    "consume_handler": 200_000,
     "latency": 3_000,
+    "produce_unsynced": 200_000,
 }
-_WORKER_DEADLINE_S = 300
+SIZED_ROWS = ("produce_awaited", "produce_nonblocking", "fetch_ack")
+"""What is also measured for payloads of other sizes, for this SDK."""
+SIZED_BYTES_MAX = 200_000_000
+"""Payload of one such measurement: large messages are fewer."""
+_STEP = 500
 
 
-async def measure_all(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Every round of every row of every client, in the order in which they ran."""
-    found: list[dict[str, Any]] = []
-    with running_engine() as engine:
-        async with Memphis() as memphis:
-            await memphis.connect("127.0.0.1", "root", password="memphis", port=engine.port)
-            for number in range(arguments.rounds):
-                for row in arguments.rows:
-                    for client in arguments.clients:
-                        station = f"bench-{len(found)}"
-                        async with _station(memphis, station, row, arguments):
-                            outcome = _run_worker(client, row, station, engine.port, arguments)
-                        if outcome is None:
-                            continue
-                        found.append({"round": number, "client": client, "row": row, **outcome})
-                        print(f"round {number + 1}: {row:20} {client:12} {_short(outcome)}")
+class Trial(NamedTuple):
+    """One measurement that every round makes once."""
+
+    contender: Contender
+    row: str
+    size: int
+    messages: int
+
+
+def plan(
+    arguments: argparse.Namespace, taking_part: dict[str, tuple[Contender, Description]]
+) -> list[Trial]:
+    """Every measurement of a round, those of one row beside each other."""
+    trials: list[Trial] = []
+    for row in arguments.rows:
+        wanted = MESSAGES[row] * arguments.scale
+        for contender, description in taking_part.values():
+            if row in description.rows:
+                messages = wanted if row == "latency" else wanted * contender.share
+                trials.append(Trial(contender, row, arguments.size, _stepped(messages)))
+        if row in SIZED_ROWS and OURS in taking_part:
+            trials += [
+                Trial(
+                    taking_part[OURS][0], row, size, _stepped(min(wanted, SIZED_BYTES_MAX / size))
+                )
+                for size in arguments.sizes
+                if size != arguments.size
+            ]
+    return trials
+
+
+def _stepped(messages: float) -> int:
+    return max(_STEP, int(messages) // _STEP * _STEP)
+
+
+async def measure_all(trials: list[Trial], rounds: int) -> list[Measurement]:
+    """Every round of every trial, in the order in which they ran."""
+    found: list[Measurement] = []
+    servers = {trial.contender.server_for(trial.row) for trial in trials}
+    with running_servers(servers) as ports:
+        async with contextlib.AsyncExitStack() as stack:
+            # Those of the engine are driven over this SDK; the other servers by their clients.
+            connections: dict[str, Memphis] = {}
+            for server in servers:
+                if server.startswith("engine"):
+                    connections[server] = await stack.enter_async_context(Memphis())
+                    await connections[server].connect(
+                        "127.0.0.1", "root", password="memphis", port=ports[server]
+                    )
+            for number in range(rounds):
+                for trial in trials:
+                    server = trial.contender.server_for(trial.row)
+                    outcome = await measure_trial(
+                        trial, f"bench-{len(found)}", ports[server], connections.get(server)
+                    )
+                    found.append(
+                        {"round": number, "client": trial.contender.key, "row": trial.row,
+                         "size": trial.size, **outcome}
+                    )  # fmt: skip
+                    print(_line_of(found[-1]), flush=True)
     return found
 
 
-@contextlib.asynccontextmanager
-async def _station(
-    memphis: Memphis, name: str, row: str, arguments: argparse.Namespace
-) -> AsyncIterator[None]:
-    """A fresh station, already filled for the rows that consume."""
-    station = await memphis.station(name)
-    if row in ("fetch_ack", "consume_handler"):
-        producer = await memphis.producer(name, "filler")
-        payload = b"0" * arguments.size
-        for _ in range(_count(row, arguments)):
-            await producer.produce(payload, headers={"source": "filler"}, nonblocking=True)
-        await producer.destroy()
-    yield
-    await station.destroy()
+async def measure_trial(
+    trial: Trial, station: str, port: int, memphis: Memphis | None, profile_lines: int = 0
+) -> dict[str, Any]:
+    """Prepare a station, or have the client prepare what it has instead, and run the row.
 
-
-def _count(row: str, arguments: argparse.Namespace) -> int:
-    return max(500, int(COUNTS[row] * arguments.scale) // 500 * 500)
-
-
-def _run_worker(
-    client: str, row: str, station: str, port: int, arguments: argparse.Namespace
-) -> dict[str, Any] | None:
-    target = {
-        "port": port,
-        "station": station,
-        "size": arguments.size,
-        "count": _count(row, arguments),
-        "rate": 1000,
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.worker", client, row, json.dumps(target)],
-        cwd=Path(__file__).resolve().parents[1],
-        capture_output=True,
-        text=True,
-        timeout=_WORKER_DEADLINE_S,
-        check=False,
-    )
-    if "has no attribute" in done.stderr.rpartition("AttributeError")[2]:
-        return None  # this client has no such row
-    if done.returncode:
-        raise SystemExit(f"{client} failed in {row}:\n{done.stderr}")
-    outcome: dict[str, Any] = json.loads(done.stdout)
+    Raises:
+        SystemExit: The worker failed, or did not do as many messages as it should.
+    """
+    contender, row, size, messages = trial
+    target = {"port": port, "station": station, "size": size, "messages": messages}
+    target["rate"] = LATENCY_RATE
+    if memphis is None:
+        if row in CONSUMING_ROWS:
+            await asyncio.to_thread(contender.run, "fill", target)
+        outcome = await asyncio.to_thread(contender.run, row, target, profile_lines)
+    else:
+        async with prepared_station(memphis, station, row, size, messages):
+            outcome = await asyncio.to_thread(contender.run, row, target, profile_lines)
+    if outcome["messages"] != messages:
+        text = f"{contender.key} did {outcome['messages']:,} of {messages:,} messages in {row}"
+        raise SystemExit(text)
     return outcome
 
 
-def _short(outcome: dict[str, Any]) -> str:
-    if "rate" in outcome:
-        return f"{outcome['rate']:>10,.0f} messages/s"
-    return f"p50 {outcome['p50_us']:,.0f} us, p99 {outcome['p99_us']:,.0f} us"
+def _line_of(one: Measurement) -> str:
+    if "rate" in one:
+        figure = f"{one['rate']:>10,.0f} messages/s"
+    else:
+        figure = f"p50 {one['p50_us']:,.0f} us, p99 {one['p99_us']:,.0f} us"
+    return (
+        f"round {one['round'] + 1}: {one['row']:20} {one['size']:>6} B  {one['client']:18} {figure}"
+    )
 
 
-def summarize(found: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """For each row and client: the median and the spread of every figure."""
-    summary: dict[str, dict[str, dict[str, float]]] = {}
-    for row in ROWS:
-        for client in dict.fromkeys(one["client"] for one in found if one["row"] == row):
-            rounds = [one for one in found if (one["row"], one["client"]) == (row, client)]
-            figures: dict[str, float] = {}
-            for figure in ("rate", "p50_us", "p99_us", "cpu_seconds", "memory_mib", "messages"):
-                values = [one[figure] for one in rounds if figure in one]
-                if values:
-                    figures[figure] = statistics.median(values)
-                    figures[f"{figure}_min"] = min(values)
-                    figures[f"{figure}_max"] = max(values)
-            summary.setdefault(row, {})[client] = figures
-    return summary
+def _payload_size(text: str) -> int:
+    size = int(text)
+    if size < STAMP_BYTES:
+        raise argparse.ArgumentTypeError(f"a payload has at least {STAMP_BYTES} bytes")
+    return size
 
 
-def machine() -> dict[str, object]:
-    """What the figures were measured on."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return {
-        "commit": commit,
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "when": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def main() -> None:
-    """Measure, print a table, and keep the figures."""
+def parse_arguments() -> argparse.Namespace:
+    """What to measure."""
+    clients = list(all_contenders())
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--clients", nargs="+", choices=CLIENTS, default=list(CLIENTS))
-    parser.add_argument("--size", type=int, default=256, help="bytes of a payload, from 20")
+    parser.add_argument(
+        "--clients", nargs="+", choices=clients,
+        default=[key for key in clients if key != OURS_WITH_UVLOOP],
+    )  # fmt: skip
+    parser.add_argument("--uvloop", action="store_true", help="this SDK on uvloop as well")
+    parser.add_argument("--size", type=_payload_size, default=256, help="bytes of a payload")
+    parser.add_argument(
+        "--sizes", nargs="*", type=_payload_size, default=[64, 4096, 65536],
+        help="sizes measured for this SDK as well; none: --sizes",
+    )  # fmt: skip
     parser.add_argument("--scale", type=float, default=1.0, help="more or fewer messages per row")
     parser.add_argument("--out", type=Path, help="where the JSON goes; default benchmarks/results")
-    arguments = parser.parse_args()
-    found = asyncio.run(measure_all(arguments))
-    result = {"on": machine(), "size": arguments.size, "summary": summarize(found), "rounds": found}
-    out = arguments.out or RESULTS / f"{result['on']['commit']}-{arguments.size}b.json"
+    parser.add_argument(
+        "--memphis-py-python", type=Path, default=ORIGINAL_PYTHON,
+        help="an interpreter that has memphis-py 1.3.1",
+    )  # fmt: skip
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print tables and ratios, and keep the figures and a plot of them."""
+    arguments = parse_arguments()
+    known = all_contenders(arguments.memphis_py_python)
+    keys = dict.fromkeys(arguments.clients + ([OURS_WITH_UVLOOP] if arguments.uvloop else []))
+    taking_part = present(known[key] for key in keys)
+    found = asyncio.run(measure_all(plan(arguments, taking_part), arguments.rounds))
+    names = {key: description.name for key, (_, description) in taking_part.items()}
+    if OURS_WITH_UVLOOP in names:
+        names[OURS_WITH_UVLOOP] += " on uvloop"
+    summary = summarize(found, arguments.size)
+    ratios = reached_ratios(found, arguments.size)
+    on = machine()
+    result = {
+        "on": {**on, "servers": server_versions()},
+        "size": arguments.size,
+        "clients": {
+            key: {"name": names[key], "versions": description.versions}
+            for key, (_, description) in taking_part.items()
+        },
+        "ratios": [ratio._asdict() for ratio in ratios],
+        "summary": summary,
+        "rounds": found,
+    }
+    out = arguments.out or RESULTS / f"{on['commit']}-{arguments.size}b.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")
-    print_table(result["summary"])
+    print_table(summary, names)
+    print_ratios(ratios)
+    draw_plots(out.with_suffix(".svg"), summary, names)
     print(f"kept in {out.name}")
 
 

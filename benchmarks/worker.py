@@ -1,35 +1,67 @@
 """One client, one row, in a process of its own: prints what it took as one line of JSON.
 
 A process for each measurement gives every client its own interpreter, its own libraries and a peak
-memory that is nobody else's.
+memory that is nobody else's. It is started by benchmarks/contenders.py, with the interpreter of the
+client; so nothing here may import more than the standard library and benchmarks.clients.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import importlib
+import importlib.metadata
 import json
+import pstats
 import resource
 import sys
 import time
+from collections.abc import Callable
+from cProfile import Profile
 from pathlib import Path
+from typing import Any
 
-from benchmarks.clients import Target
+from benchmarks.clients import ROWS, Target
+
+LIBRARY_MISSING = 3
+"""The exit code when the client's library is not installed; its name is printed."""
 
 
-async def measure(client_module: str, row: str, target: Target) -> dict[str, object]:
-    """Run the row; connecting is not part of it."""
-    module = importlib.import_module(f"benchmarks.clients.{client_module}")
-    client = await module.open_client(target)
+def describe(client_module: str) -> dict[str, object]:
+    """The client's name, the rows it has, and the versions of what it is made of."""
+    module = _import_client(client_module)
+    return {
+        "name": module.NAME,
+        "rows": [row for row in ROWS if hasattr(module.Client, row)],
+        "versions": {name: importlib.metadata.version(name) for name in module.LIBRARIES},
+    }
+
+
+async def fill(client_module: str, target: Target) -> dict[str, object]:
+    """Store what a consuming row will read."""
+    client = await _import_client(client_module).open_client(target)
+    stored = await client.fill()
+    await client.close()
+    return {"messages": stored}
+
+
+async def measure(
+    client_module: str, row: str, target: Target, profile: Profile | None = None
+) -> dict[str, object]:
+    """Run the row; connecting is not part of it, nor is removing what it left."""
+    client = await _import_client(client_module).open_client(target)
+    if profile is not None:
+        profile.enable()
     cpu_before, before = time.process_time(), time.perf_counter()
     outcome = await getattr(client, row)()
     seconds, cpu = time.perf_counter() - before, time.process_time() - cpu_before
+    if profile is not None:
+        profile.disable()
+    memory = _peak_memory_mib()
+    if hasattr(client, "drop"):
+        await client.drop()
     await client.close()
-    found: dict[str, object] = {
-        "cpu_seconds": cpu,
-        "seconds": seconds,
-        "memory_mib": _peak_memory_mib(),
-    }
+    found: dict[str, object] = {"cpu_seconds": cpu, "seconds": seconds, "memory_mib": memory}
     if isinstance(outcome, list):
         ordered = sorted(outcome)
         found["messages"] = len(ordered)
@@ -41,6 +73,14 @@ async def measure(client_module: str, row: str, target: Target) -> dict[str, obj
     return found
 
 
+def _import_client(client_module: str) -> Any:
+    try:
+        return importlib.import_module(f"benchmarks.clients.{client_module}")
+    except ModuleNotFoundError as error:
+        print(error.name)
+        raise SystemExit(LIBRARY_MISSING) from error
+
+
 def _peak_memory_mib() -> float:
     """The most that this process has held; getrusage would count what its parent held before."""
     status = Path("/proc/self/status")
@@ -50,13 +90,42 @@ def _peak_memory_mib() -> float:
     return int(line.split()[1]) / 1024
 
 
+def _loop_factory(with_uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
+    if not with_uvloop:
+        return asyncio.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module(
+        "uvloop"
+    ).new_event_loop
+    return factory
+
+
 def main() -> None:
-    """Arguments: client module, row, and the target as JSON."""
-    client_module, row, target_json = sys.argv[1:]
-    fields = json.loads(target_json)
+    """Do what the arguments say and print one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("task", choices=("describe", "fill", *ROWS))
+    parser.add_argument("client", help="a module of benchmarks.clients")
+    parser.add_argument("target", nargs="?", default="{}", help="the fields of Target, as JSON")
+    parser.add_argument("--uvloop", action="store_true")
+    parser.add_argument("--profile", type=int, default=0, metavar="LINES")
+    arguments = parser.parse_args()
+    if arguments.task == "describe":
+        print(json.dumps(describe(arguments.client)))
+        return
+    fields = json.loads(arguments.target)
     fields["payload"] = b"0" * fields.pop("size")
     target = Target(**fields)
-    print(json.dumps(asyncio.run(measure(client_module, row, target))))
+    profile = Profile() if arguments.profile else None
+    with asyncio.Runner(loop_factory=_loop_factory(arguments.uvloop)) as runner:
+        if arguments.task == "fill":
+            found = runner.run(fill(arguments.client, target))
+        else:
+            found = runner.run(measure(arguments.client, arguments.task, target, profile))
+    print(json.dumps(found))
+    if profile is not None:
+        # To the other stream, because the figures alone are read by a program.
+        pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(
+            arguments.profile
+        )
 
 
 if __name__ == "__main__":

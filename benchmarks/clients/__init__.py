@@ -1,9 +1,18 @@
-"""The clients that are measured, one file each, all with the same five rows.
+"""The clients that are measured, one file each, all with the same rows.
 
-A client is a module with ``async def open_client(target) -> Client`` where the client has any of the methods
-in :data:`ROWS`; a row that a client lacks is not measured for it. Each method does its row ``count`` times
-and returns the number it did; ``latency`` returns seconds per message instead. A worker process
-imports exactly one of these modules, so none sees another's libraries.
+A client is a module with
+
+- ``NAME``, for people, and ``LIBRARIES``, the distributions whose versions belong to its figures;
+- a class ``Client`` with any of the methods in :data:`ROWS`; a row that it lacks is not measured for
+  it. Each method does its row ``target.count`` times and returns the number it did; ``latency``
+  returns seconds per message instead. ``close`` ends it;
+- ``async def open_client(target) -> Client``, which is not timed.
+
+Clients of the engine find a station that was made, and for :data:`CONSUMING_ROWS` filled, before.
+The others have two more methods: ``fill``, run in a process of its own before these rows, and
+``drop``, which removes what the row left in their server.
+
+A worker process imports exactly one of these modules, so none sees another's libraries.
 """
 
 from __future__ import annotations
@@ -16,10 +25,19 @@ ROWS: Final = (
     "fetch_ack",
     "consume_handler",
     "latency",
+    "produce_unsynced",
 )
 
+CONSUMING_ROWS: Final = ("fetch_ack", "consume_handler")
+
+BATCH: Final = 500
+"""Messages that a client asks for, sends or has unconfirmed at once, where it wants a number."""
+
+STAMP_BYTES: Final = 20
+"""The first bytes of a payload, which carry the time in the latency row."""
+
 HEADERS: Final = {"source": "benchmark", "kind": "order"}
-"""Sent with every message where the client can send headers."""
+"""Sent with every message; as fields, where a message has no headers."""
 
 
 class Target(NamedTuple):
@@ -28,7 +46,7 @@ class Target(NamedTuple):
     port: int
     station: str
     payload: bytes
-    count: int
+    messages: int
     """Messages of this row; those to be consumed are stored already."""
     rate: int
     """Messages a second in the latency row."""

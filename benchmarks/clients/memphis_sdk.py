@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
-from benchmarks.clients import HEADERS, Target
+from benchmarks.clients import BATCH, HEADERS, Target
+from benchmarks.clients.pacing import paced_payloads, seconds_since
 from memphis import Consumer, Memphis, Message, Producer
 
 NAME = "memphis (this SDK)"
-BATCH = 500
+LIBRARIES = ("memphis-py",)
 
 
 class Client:
@@ -34,7 +34,7 @@ class Client:
     async def produce_awaited(self) -> int:
         """Each message is confirmed before the next is sent."""
         producer = await self._producer()
-        payload, count = self._target.payload, self._target.count
+        payload, count = self._target.payload, self._target.messages
         for _ in range(count):
             await producer.produce(payload, headers=HEADERS)
         return count
@@ -42,17 +42,19 @@ class Client:
     async def produce_nonblocking(self) -> int:
         """Every message is confirmed, and none is waited for."""
         producer = await self._producer()
-        payload, count = self._target.payload, self._target.count
+        payload, count = self._target.payload, self._target.messages
         for _ in range(count):
             await producer.produce(payload, headers=HEADERS, nonblocking=True)
         await producer.flush()
         return count
 
+    produce_unsynced = produce_nonblocking
+
     async def fetch_ack(self) -> int:
         """Batches of 500, each message acknowledged."""
         consumer = await self._consumer()
         done = 0
-        while done < self._target.count:
+        while done < self._target.messages:
             for message in await consumer.fetch(BATCH):
                 message.get_data()
                 await message.ack()
@@ -72,7 +74,7 @@ class Client:
                 message.get_data()
                 await message.ack()
             done += len(messages)
-            if done >= self._target.count:
+            if done >= self._target.messages:
                 all_done.set()
 
         consumer.consume(handler)
@@ -87,20 +89,14 @@ class Client:
 
         async def read() -> None:
             async for message in consumer:
-                took.append(time.perf_counter() - float(message.get_data()[:20]))
+                took.append(seconds_since(message.get_data()))
                 await message.ack()
-                if len(took) == self._target.count:
+                if len(took) == self._target.messages:
                     return
 
         reading = asyncio.create_task(read())
-        filler = self._target.payload[20:]
-        start = time.perf_counter()
-        for number in range(self._target.count):
-            ahead = start + number / self._target.rate - time.perf_counter()
-            if ahead > 0:
-                await asyncio.sleep(ahead)
-            stamp = b"%020.9f" % time.perf_counter()
-            await producer.produce(stamp + filler, headers=HEADERS, nonblocking=True)
+        async for payload in paced_payloads(self._target):
+            await producer.produce(payload, headers=HEADERS, nonblocking=True)
         await reading
         return took
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import nats
 from nats.aio.client import Client as NatsConnection
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import FetchTimeoutError
 
-from benchmarks.clients import HEADERS, Target
+from benchmarks.clients import BATCH, HEADERS, Target
+from benchmarks.clients.pacing import paced_payloads, seconds_since
 
 NAME = "nats-py"
-BATCH = 500
+LIBRARIES = ("nats-py",)
+_ACK_PENDING_MAX = 100_000
 
 
 class Client:
@@ -32,21 +35,23 @@ class Client:
     async def produce_awaited(self) -> int:
         """Each message is confirmed before the next is sent."""
         subject, payload = f"{self._stream}.in", self._target.payload
-        for _ in range(self._target.count):
+        for _ in range(self._target.messages):
             await self._jetstream.publish(subject, payload, headers=dict(HEADERS))
-        return self._target.count
+        return self._target.messages
 
     async def produce_nonblocking(self) -> int:
         """``publish_async``: a future per message, a window of 4000."""
         subject, payload = f"{self._stream}.in", self._target.payload
-        for _ in range(self._target.count):
+        for _ in range(self._target.messages):
             await self._jetstream.publish_async(subject, payload, headers=dict(HEADERS))
         await self._jetstream.publish_async_completed()
-        return self._target.count
+        return self._target.messages
 
-    async def _subscription(self, group: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a private class of nats-py
+    produce_unsynced = produce_nonblocking
+
+    async def _subscription(self, group: str) -> JetStreamContext.PullSubscription:
         config = ConsumerConfig(
-            durable_name=group, ack_policy=AckPolicy.EXPLICIT, max_ack_pending=100_000
+            durable_name=group, ack_policy=AckPolicy.EXPLICIT, max_ack_pending=_ACK_PENDING_MAX
         )
         await self._jetstream.add_consumer(self._stream, config)
         return await self._jetstream.pull_subscribe_bind(group, self._stream)
@@ -55,10 +60,33 @@ class Client:
         """Batches of 500, each message acknowledged."""
         subscription = await self._subscription("benchmark")
         done = 0
-        while done < self._target.count:
+        while done < self._target.messages:
             for message in await subscription.fetch(BATCH, timeout=5):
                 await message.ack()
                 done += 1
+        return done
+
+    async def consume_handler(self) -> int:
+        """A push subscription with a callback that acknowledges: it has no callback for pulling."""
+        done = 0
+        all_done = asyncio.Event()
+
+        async def handler(message: Msg) -> None:
+            nonlocal done
+            await message.ack()
+            done += 1
+            if done == self._target.messages:
+                all_done.set()
+
+        await self._jetstream.subscribe(
+            f"{self._stream}.final",
+            stream=self._stream,
+            durable="handler",
+            cb=handler,
+            manual_ack=True,
+            config=ConsumerConfig(max_ack_pending=_ACK_PENDING_MAX),
+        )
+        await all_done.wait()
         return done
 
     async def latency(self) -> list[float]:
@@ -67,24 +95,20 @@ class Client:
         took: list[float] = []
 
         async def read() -> None:
-            while len(took) < self._target.count:
+            while len(took) < self._target.messages:
                 try:
+                    # One at a time: a larger batch waits until it is full.
                     messages = await subscription.fetch(1, timeout=1)
                 except FetchTimeoutError:
                     continue
                 for message in messages:
-                    took.append(time.perf_counter() - float(message.data[:20]))
+                    took.append(seconds_since(message.data))
                     await message.ack()
 
         reading = asyncio.create_task(read())
-        subject, filler = f"{self._stream}.in", self._target.payload[20:]
-        start = time.perf_counter()
-        for number in range(self._target.count):
-            ahead = start + number / self._target.rate - time.perf_counter()
-            if ahead > 0:
-                await asyncio.sleep(ahead)
-            stamp = b"%020.9f" % time.perf_counter()
-            await self._jetstream.publish_async(subject, stamp + filler, headers=dict(HEADERS))
+        subject = f"{self._stream}.in"
+        async for payload in paced_payloads(self._target):
+            await self._jetstream.publish_async(subject, payload, headers=dict(HEADERS))
         await reading
         return took
 

@@ -1,0 +1,63 @@
+"""nats-py's latency with a push subscription, where the engine sends without being asked.
+
+``nats_py`` pulls one message at a time, as this SDK pulls, and at this rate that is nearly all it can
+do on a slow machine; this is the soonest that nats-py can have a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import nats
+from nats.aio.client import Client as NatsConnection
+from nats.aio.msg import Msg
+
+from benchmarks.clients import HEADERS, Target
+from benchmarks.clients.pacing import paced_payloads, seconds_since
+
+NAME = "nats-py, push"
+LIBRARIES = ("nats-py",)
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, connection: NatsConnection, target: Target) -> None:
+        self._connection = connection
+        self._jetstream = connection.jetstream()
+        self._target = target
+        self._stream = f"{target.station}$1"
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._connection.close()
+
+    async def latency(self) -> list[float]:
+        """From just before publish to the callback, at a fixed rate."""
+        took: list[float] = []
+        all_done = asyncio.Event()
+
+        async def handler(message: Msg) -> None:
+            took.append(seconds_since(message.data))
+            await message.ack()
+            if len(took) == self._target.messages:
+                all_done.set()
+
+        await self._jetstream.subscribe(
+            f"{self._stream}.final",
+            stream=self._stream,
+            durable="latency",
+            cb=handler,
+            manual_ack=True,
+        )
+        async for payload in paced_payloads(self._target):
+            await self._jetstream.publish_async(
+                f"{self._stream}.in", payload, headers=dict(HEADERS)
+            )
+        await all_done.wait()
+        return took
+
+
+async def open_client(target: Target) -> Client:
+    """Connect."""
+    return Client(await nats.connect(f"nats://127.0.0.1:{target.port}"), target)

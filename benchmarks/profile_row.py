@@ -1,0 +1,55 @@
+"""Where the time of one row goes: ``python benchmarks/profile_row.py produce_nonblocking``.
+
+Runs one client in one row against a fresh engine, under cProfile, and prints the functions that
+took the most time themselves. The profiler slows every call, so its figures say where, not how fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.clients import ROWS
+from benchmarks.contenders import OURS, all_contenders, present, running_servers
+from benchmarks.run import MESSAGES, Trial, measure_trial
+from memphis import Memphis
+
+_SCALE = 0.5
+
+
+async def profile_row(trial: Trial, lines: int) -> None:
+    """Profile the row and print the ``lines`` costliest functions."""
+    server = trial.contender.server_for(trial.row)
+    with running_servers([server]) as ports:
+        if not trial.contender.uses_the_engine:
+            await measure_trial(trial, "profile", ports[server], None, lines)
+            return
+        async with Memphis() as memphis:
+            await memphis.connect("127.0.0.1", "root", password="memphis", port=ports[server])
+            await measure_trial(trial, "profile", ports[server], memphis, lines)
+
+
+def main() -> None:
+    """Profile what the arguments name."""
+    contenders = all_contenders()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("row", choices=ROWS)
+    parser.add_argument("--client", choices=list(contenders), default=OURS)
+    parser.add_argument("--messages", type=int, help="default: half of what the benchmark has")
+    parser.add_argument("--size", type=int, default=256, help="bytes of a payload, from 20")
+    parser.add_argument("--lines", type=int, default=30)
+    arguments = parser.parse_args()
+    contender = contenders[arguments.client]
+    if not present([contender]):
+        raise SystemExit(1)
+    messages = arguments.messages or int(MESSAGES[arguments.row] * _SCALE * contender.share)
+    trial = Trial(contender, arguments.row, arguments.size, messages // 500 * 500 or 500)
+    asyncio.run(profile_row(trial, arguments.lines))
+
+
+if __name__ == "__main__":
+    main()

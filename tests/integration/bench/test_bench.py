@@ -1,0 +1,85 @@
+"""The benchmark's runner, in a very short form: that it measures, not what."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+DEADLINE_S = 180
+
+ROWS_OF_THE_LIMIT = {"produce_awaited", "produce_nonblocking", "fetch_ack", "produce_unsynced"}
+ALL_ROWS = {*ROWS_OF_THE_LIMIT, "consume_handler", "latency"}
+MESSAGES = 500
+"""The least that a row has."""
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """One round of every row, with the least messages, of the clients that need no other server."""
+    out = tmp_path_factory.mktemp("bench") / "short.json"
+    command = [sys.executable, "benchmarks/run.py", "--rounds", "1", "--scale", "0"]
+    command += ["--clients", "raw_socket", "memphis_sdk", "nats_py", "--sizes", "64"]
+    done = subprocess.run(
+        [*command, "--out", str(out)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert not done.returncode, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found
+
+
+def rows_of(result: dict[str, Any], client: str, size: int = 256) -> dict[str, dict[str, Any]]:
+    return {
+        one["row"]: one
+        for one in result["rounds"]
+        if one["client"] == client and one["size"] == size
+    }
+
+
+@pytest.mark.parametrize(
+    ("client", "rows"),
+    [("raw_socket", ROWS_OF_THE_LIMIT), ("memphis_sdk", ALL_ROWS), ("nats_py", ALL_ROWS)],
+)
+def test_each_row_of_a_client_did_its_messages(
+    result: dict[str, Any], client: str, rows: set[str]
+) -> None:
+    """Every row that a client can do is in the figures, with the messages it was given."""
+    found = rows_of(result, client)
+    assert found.keys() == rows
+    assert {one["messages"] for one in found.values()} == {MESSAGES}
+    for row, one in found.items():
+        wanted = {"p50_us", "p99_us"} if row == "latency" else {"rate"}
+        assert {*wanted, "cpu_seconds", "memory_mib"} <= one.keys()
+        assert one.keys() <= result["summary"][row][client].keys() | {
+            "round", "client", "row", "size", "seconds",
+        }  # fmt: skip
+
+
+def test_other_sizes_are_measured_for_this_sdk_alone(result: dict[str, Any]) -> None:
+    """The second payload size has rows of ours, and of nobody else's."""
+    assert rows_of(result, "memphis_sdk", 64)
+    assert not rows_of(result, "nats_py", 64)
+    assert result["summary"]["fetch_ack by size, memphis_sdk"].keys() == {"64 B", "256 B"}
+
+
+def test_the_figures_say_what_they_were_measured_on(result: dict[str, Any]) -> None:
+    """Machine, commit and the versions of all libraries are kept beside the figures."""
+    assert result["on"].keys() >= {"commit", "cores", "machine", "python", "when"}
+    assert result["clients"]["nats_py"]["versions"].keys() == {"nats-py"}
+
+
+def test_a_goal_whose_rival_was_not_measured_is_left_open(result: dict[str, Any]) -> None:
+    """Ratios are there for who was measured, and empty for who was not."""
+    ratios = {one["what"]: one["ratio"] for one in result["ratios"]}
+    assert ratios["fetch + ack / nats-py"] > 0
+    assert ratios["fetch + ack / memphis-py"] is None
