@@ -186,8 +186,10 @@ class Connection:
             self.check_open()
         self._outbox.acknowledge(subject)
 
-    def write_now(self, frame: bytes) -> None:
-        """Write a whole frame at once, after all that waits; never kept for a later connection.
+    def write_now(self, frame: bytes, *, is_urgent: bool = False) -> None:
+        """Write a whole frame at once; never kept for a later connection.
+
+        It goes after all that waits, or before it if it is urgent.
 
         Raises:
             ConnectionLostError: There is no connection at this moment; nothing was sent.
@@ -197,7 +199,10 @@ class Connection:
         link = self._link
         if link is None or not link.is_open:
             raise ConnectionLostError("there is no connection at the moment")
-        self._outbox.write_all(link, frame)
+        if is_urgent:
+            self._outbox.write_all(link, first=frame)
+        else:
+            self._outbox.write_all(link, last=frame)
 
     async def request(
         self, subject: str, payload: bytes, *, timeout_s: float, header: bytes = b""

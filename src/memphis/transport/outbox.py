@@ -90,16 +90,15 @@ class Outbox:
         while link is not None and link.is_writable and (frames := self._take()):
             link.write(b"".join(frames))
 
-    def write_all(self, link: Link, last: bytes = b"") -> None:
-        """Write everything that was put here, and ``last``, also to a link whose buffer is full.
+    def write_all(self, link: Link, *, first: bytes = b"", last: bytes = b"") -> None:
+        """Write everything that was put here between these two, also to a link whose buffer is full.
 
         Then, what the sources have is left to :meth:`flush`: it would pile up in the socket's buffer.
         """
         frames = self._take() if link.is_writable else self._take_own()
-        if last:
-            frames.append(last)
-        if frames:
-            link.write(b"".join(frames))
+        written = b"".join((first, *frames, last))
+        if written:
+            link.write(written)
 
     def _take_own(self) -> list[bytes]:
         self._join_acknowledged()

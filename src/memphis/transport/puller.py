@@ -174,7 +174,10 @@ class Puller:
         self._open[slot.number] = slot
         if self._connection.is_connected:
             reply = b"%b%d" % (slot.prefix, number)
-            self._connection.write_now(encode_publish(subject, _request(batch, expires_s), reply))
+            # Before the acknowledgements of the last batch: the engine can look for messages while
+            # it reads those, and our consumers have no limit of unacknowledged messages.
+            request = encode_publish(subject, _request(batch, expires_s), reply)
+            self._connection.write_now(request, is_urgent=True)
             self._timer.note(deadline)
         else:
             self._loop.call_soon(slot.end_if_open, pull, PullEnd.LOST)
