@@ -127,7 +127,7 @@ class PendingProduce(Receipt):
             raise self._error
         return ProduceResult(sender.station_name, self._partition, self._sequence, self._duplicate)
 
-    def confirmed(self, sequence: int, duplicate: bool, answer: bytes) -> None:  # noqa: ARG002 - the publisher's signature
+    def confirmed(self, sequence: int, duplicate: bool) -> None:
         """For the publisher: it is stored."""
         self._sequence = sequence
         self._duplicate = duplicate

@@ -66,7 +66,6 @@ class AnswerRun(NamedTuple):
     sequences: tuple[bytes, ...]
     duplicates: tuple[bytes, ...]
     """Not empty where the engine had the message already."""
-    payloads: tuple[bytes, ...]
 
 
 class AnswerRuns:
@@ -78,28 +77,28 @@ class AnswerRuns:
     """
 
     def __init__(self, prefix: bytes, sid: int) -> None:
+        before, between = b"MSG %b" % prefix, b" %d " % sid
         item = (
-            rb"MSG %b([0-9]{1,18}) %d ([0-9]{1,6})\r\n"
-            rb'(\{"stream":\s?"[^"\\\r\n]{1,512}",\s?"seq":\s?([0-9]{1,19})'
-            rb'(,\s?"duplicate":\s?true)?\})\r\n'
-        ) % (re.escape(prefix), sid)
-        self._item = re.compile(item)
+            rb"%b([0-9]{1,18})%b([0-9]{1,6})\r\n"
+            rb'\{"stream":\s?"[^"\\]+",\s?"seq":\s?([0-9]{1,19})(,\s?"duplicate":\s?true)?\}\r\n'
+        ) % (re.escape(before), between)
+        self._fixed = len(before) + len(between) + 2 * len(b"\r\n")
+        self._items = re.compile(item).findall
         # Possessive: a frame that was recognised is never looked at again.
-        self._run = re.compile(rb"(?:%b)++" % item.replace(b"(", b"(?:").replace(b"(?:?:", b"(?:"))
+        self._run = re.compile(rb"(?:%b)++" % item.replace(b"(", b"(?:")).match
 
     def find(self, data: bytes, position: int) -> AnswerRun | None:
         """The run that begins at ``position``, where a frame begins; None if there is none.
 
-        What it returns is cut where the frames themselves say: a payload is as long as its control
-        line announces, or nothing is returned, so no payload can pass for a frame.
+        What it returns is as long as the frames themselves say, or nothing is returned: a payload that
+        contains a frame would be counted twice, so no payload can pass for a frame.
         """
-        run = self._run.match(data, position)
+        run = self._run(data, position)
         if run is None:
             return None
         end = run.end()
-        tokens, sizes, payloads, sequences, duplicates = zip(
-            *self._item.findall(data, position, end), strict=True
-        )
-        if tuple(map(int, sizes)) != tuple(map(len, payloads)):
+        tokens, sizes, sequences, duplicates = zip(*self._items(data, position, end), strict=True)
+        announced = len(tokens) * self._fixed + sum(map(int, sizes))
+        if announced + sum(map(len, tokens)) + sum(map(len, sizes)) != end - position:
             return None
-        return AnswerRun(end, tokens, sequences, duplicates, payloads)
+        return AnswerRun(end, tokens, sequences, duplicates)

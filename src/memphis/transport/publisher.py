@@ -7,7 +7,7 @@ ever handed to a socket: those may be stored, the others certainly are not. ``_h
 exceptions: messages the engine answered with "no responders", which it certainly did not store.
 
 Invariant: a message that may be stored is sent again only if it is resendable. Messages to one
-subject are written in the order of :meth:`Publisher.send`, also those that are sent again.
+subject are written in the order of :meth:`Publisher.post`, also those that are sent again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from memphis.transport.connection import Connection
 from memphis.transport.deadlines import DeadlineTimer
 from memphis.transport.options import MEBIBYTE
 from memphis.transport.protocol import Frame, MessageFrame
-from memphis.transport.receipt import FutureReceipt, PublisherStatistics, Receipt
+from memphis.transport.receipt import PublisherStatistics, Receipt
 from memphis.transport.requests import NO_RESPONDERS
 from memphis.transport.room import Room
 from memphis.transport.send_queue import SendQueue
@@ -116,43 +116,6 @@ class Publisher:
 
     # Sending.
 
-    def send(
-        self,
-        subject: bytes,
-        payload: bytes | bytearray | memoryview,
-        *,
-        header: bytes = b"",
-        resend_s: float,
-        deadline_s: float,
-    ) -> asyncio.Future[PublishResult]:
-        """Send a message; the order of calls is the order on the wire.
-
-        While the connection is away the message waits for it. Cancelling the future stops nobody
-        but the caller: the message stays in flight until its answer or its deadline.
-
-        Args:
-            subject: Where to; the caller vouches that it has no spaces and no line breaks.
-            payload: The content, copied at once.
-            header: A whole header block with its final line end, or nothing.
-            resend_s: For how many seconds from now it may be sent again after a disconnect, because
-                it carries an id by which the engine then still tells a second copy; 0: never.
-            deadline_s: Seconds from now after which the future fails without an answer.
-
-        Returns:
-            A future that ends with the result, or with MemphisProduceError (refused, or certainly
-            never stored) or MemphisNotConfirmedError (it may be stored or not).
-
-        Raises:
-            MemphisConnectError: The connection is closed or given up.
-            MemphisProduceError: Larger than the engine takes, or far more messages in flight than
-                allowed because the caller did not use :meth:`wait_room`.
-        """
-        future: asyncio.Future[PublishResult] = self._loop.create_future()
-        if type(payload) is not bytes:
-            payload = bytes(payload)
-        self.post(FutureReceipt(future), subject, payload, header, resend_s, deadline_s)
-        return future
-
     def post(
         self,
         receipt: Receipt,
@@ -162,9 +125,25 @@ class Publisher:
         resend_s: float,
         deadline_s: float,
     ) -> None:
-        """Like :meth:`send`, but tells ``receipt``, which costs less than a future.
+        """Send a message; the order of calls is the order on the wire.
 
-        If this raises, the receipt is told nothing.
+        While the connection is away the message waits for it.
+
+        Args:
+            receipt: Told how it ends: confirmed, or failed with MemphisProduceError (refused, or
+                certainly never stored) or MemphisNotConfirmedError (it may be stored or not). If this
+                raises, it is told nothing.
+            subject: Where to; the caller vouches that it has no spaces and no line breaks.
+            payload: The content.
+            header: A whole header block with its final line end, or nothing.
+            resend_s: For how many seconds from now it may be sent again after a disconnect, because
+                it carries an id by which the engine then still tells a second copy; 0: never.
+            deadline_s: Seconds from now after which it fails without an answer.
+
+        Raises:
+            MemphisConnectError: The connection is closed or given up.
+            MemphisProduceError: Larger than the engine takes, or far more messages in flight than
+                allowed because the caller did not use :meth:`wait_room`.
         """
         size = len(header) + len(payload)
         if not self.has_room or size > self._connection.max_payload:
@@ -198,7 +177,8 @@ class Publisher:
             self._held.add(token)
         elif self._is_connected:
             queue = self._queue
-            queue.add(receipt)
+            queue.new.append(receipt)
+            queue.bytes += len(frame)
             # A message on its own goes at once, for its sender may be waiting. And the engine should
             # work while a caller that never pauses is still producing.
             if count == 1 or queue.bytes >= _FLUSH_BYTES:
@@ -243,7 +223,7 @@ class Publisher:
         answer = parse_acknowledgement(frame[5])
         if type(answer) is PublishResult:
             self._confirmed += 1
-            publish.confirmed(answer.sequence, answer.duplicate, frame[5])
+            publish.confirmed(answer.sequence, answer.duplicate)
         elif type(answer) is Refused:
             self._refused += 1
             publish.failed(
@@ -260,8 +240,8 @@ class Publisher:
         run: AnswerRun = frame[2]
         pop = self._in_flight.pop
         freed = confirmed = 0
-        for token, sequence, duplicate, answer in zip(
-            map(int, run.tokens), map(int, run.sequences), run.duplicates, run.payloads, strict=True
+        for token, sequence, duplicate in zip(
+            map(int, run.tokens), map(int, run.sequences), run.duplicates, strict=True
         ):
             receipt = pop(token, None)
             if receipt is None:
@@ -272,7 +252,7 @@ class Publisher:
             if self._stalled:
                 self._held.discard(token)
                 self._stalls.release(receipt.subject)
-            receipt.confirmed(sequence, duplicate != b"", answer)
+            receipt.confirmed(sequence, duplicate != b"")
         self._bytes -= freed
         self._confirmed += confirmed
         if not self.has_room or not self._in_flight:

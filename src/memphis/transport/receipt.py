@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from memphis.exceptions import MemphisProduceError
-from memphis.transport.acknowledgement import PublishResult, parse_acknowledgement
 
 
 class Receipt:
@@ -24,34 +22,13 @@ class Receipt:
     resend_until: float
     deadline: float
 
-    def confirmed(self, sequence: int, duplicate: bool, answer: bytes) -> None:
-        """The engine has stored it. ``answer`` is what the engine said, unread."""
+    def confirmed(self, sequence: int, duplicate: bool) -> None:
+        """The engine has stored it at this place; as a duplicate, it had its id already."""
         raise NotImplementedError
 
     def failed(self, error: MemphisProduceError) -> None:
         """It was refused, or never confirmed."""
         raise NotImplementedError
-
-
-class FutureReceipt(Receipt):
-    """Tells an asyncio future, for callers that want one."""
-
-    __slots__ = ("future",)
-
-    def __init__(self, future: asyncio.Future[PublishResult]) -> None:
-        self.future = future
-
-    def confirmed(self, sequence: int, duplicate: bool, answer: bytes) -> None:
-        """The engine has stored it."""
-        if not self.future.done():
-            read = parse_acknowledgement(answer)
-            stream = read.stream if isinstance(read, PublishResult) else ""
-            self.future.set_result(PublishResult(stream, sequence, duplicate))
-
-    def failed(self, error: MemphisProduceError) -> None:
-        """It was refused, or never confirmed."""
-        if not self.future.done():
-            self.future.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

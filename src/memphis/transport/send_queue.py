@@ -25,20 +25,16 @@ _PIECE_BYTES: Final = 512 * 1024
 class SendQueue:
     """What one publisher has to write, in order."""
 
-    __slots__ = ("_again", "_new", "bytes", "first_unwritten")
+    __slots__ = ("_again", "bytes", "first_unwritten", "new")
 
     def __init__(self) -> None:
         self._again: deque[Receipt] = deque()
-        self._new: deque[Receipt] = deque()
+        self.new: deque[Receipt] = deque()
+        """Messages that are sent for the first time; who adds one adds its :attr:`bytes`."""
         self.bytes = 0
         """Bytes of the frames that wait."""
         self.first_unwritten = 0
         """The first token that was never handed to a socket."""
-
-    def add(self, receipt: Receipt) -> None:
-        """A message that is sent for the first time."""
-        self._new.append(receipt)
-        self.bytes += len(receipt.frame)
 
     def add_again(self, receipt: Receipt) -> None:
         """A message that was written before; it goes before all new ones."""
@@ -54,7 +50,7 @@ class SendQueue:
             frame = self._again.popleft().frame
             taken += len(frame)
             add(frame)
-        new = self._new
+        new = self.new
         if taken + self.bytes <= _PIECE_BYTES:
             frames += [receipt.frame for receipt in new]
             taken = self.bytes
@@ -77,7 +73,7 @@ class SendQueue:
         """Messages with these tokens have failed."""
         self._refill(
             (receipt for receipt in self._again if receipt.token not in failed),
-            (receipt for receipt in self._new if receipt.token not in failed),
+            (receipt for receipt in self.new if receipt.token not in failed),
         )
 
     def restart(self, in_flight: Iterable[Receipt]) -> None:
@@ -89,5 +85,5 @@ class SendQueue:
         self._refill((), ())
 
     def _refill(self, again: Iterable[Receipt], new: Iterable[Receipt]) -> None:
-        self._again, self._new = deque(again), deque(new)
-        self.bytes = sum(len(receipt.frame) for receipt in (*self._again, *self._new))
+        self._again, self.new = deque(again), deque(new)
+        self.bytes = sum(len(receipt.frame) for receipt in (*self._again, *self.new))

@@ -21,6 +21,7 @@ from tests.fixtures.transport import (
     create_stream,
     id_header,
     jetstream,
+    send,
     send_numbers,
     stored_payloads,
 )
@@ -134,8 +135,8 @@ async def test_cut_at_every_byte(
     for position in itertools.count(1):
         engine_wire.cuts.append(position)
         header = id_header(position)
-        result = await publisher.send(
-            b"every-byte.in", b"PING\r\n", header=header, resend_s=60, deadline_s=SOON_S
+        result = await send(
+            publisher, b"every-byte.in", b"PING\r\n", header=header, resend_s=60, deadline_s=SOON_S
         )
         assert result.sequence == position
         stored = await _read_back(connection, "every-byte", position)
@@ -184,7 +185,8 @@ async def test_pieces_of_every_size(
     engine_wire.next_piece = _sizes(sizes)
     async with pulling.running():
         futures = [
-            publisher.send(
+            send(
+                publisher,
                 f"{name}.in".encode(),
                 payload,
                 header=header if number % 2 else b"",

@@ -9,7 +9,7 @@ import pytest
 from memphis.exceptions import MemphisNotConfirmedError, MemphisProduceError
 from memphis.transport import Publisher
 from tests.fixtures.engine import Engine
-from tests.fixtures.transport import Connect, create_stream, send_numbers, stored_payloads
+from tests.fixtures.transport import Connect, create_stream, send, send_numbers, stored_payloads
 
 
 async def test_what_is_said_not_to_be_stored_never_is(engine: Engine, connect: Connect) -> None:
@@ -22,7 +22,7 @@ async def test_what_is_said_not_to_be_stored_never_is(engine: Engine, connect: C
     written = -1
     while written < connection.statistics().bytes_out:
         written = connection.statistics().bytes_out
-        filling.append(publisher.send(b"unsent.in", bytes(100_000), resend_s=0, deadline_s=60))
+        filling.append(send(publisher, b"unsent.in", bytes(100_000), resend_s=0, deadline_s=60))
         for _ in range(3):
             await asyncio.sleep(0)  # the turn in which it is written, if it can be
     (unsent,) = send_numbers(publisher, b"unsent.in", range(1), resend_s=0, deadline_s=0.05)

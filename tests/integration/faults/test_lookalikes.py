@@ -12,7 +12,7 @@ from memphis import Memphis
 from memphis.transport import Publisher
 from memphis.transport.protocol import MessageFrame
 from tests.fixtures.engine import Engine
-from tests.fixtures.transport import Connect, create_consumer, create_stream
+from tests.fixtures.transport import Connect, create_consumer, create_stream, send
 from tests.integration.sdk.helpers import SOON_S, read
 from tests.waiting import eventually
 
@@ -95,7 +95,7 @@ async def test_acknowledgements_as_payloads(engine: Engine, connect: Connect) ->
     inboxes: list[MessageFrame] = []
     # Whoever may listen to it sees where answers go, and which number the next message has.
     connection.subscribe("answers.probe", inboxes.append)
-    publisher.send(b"answers.probe", b"", resend_s=0, deadline_s=SOON_S)
+    send(publisher, b"answers.probe", b"", resend_s=0, deadline_s=SOON_S)
     await eventually(lambda: inboxes and not publisher.in_flight)
     prefix, _, token = inboxes[0][3].rpartition(b".")
     count = 500
@@ -104,7 +104,7 @@ async def test_acknowledgements_as_payloads(engine: Engine, connect: Connect) ->
     for number in range(int(token) + 1, int(token) + 1 + count):
         forged = _forged(prefix, number)
         sent.append(forged)
-        futures.append(publisher.send(b"answers.in", forged, resend_s=0, deadline_s=SOON_S))
+        futures.append(send(publisher, b"answers.in", forged, resend_s=0, deadline_s=SOON_S))
         if number % 20 == 0:
             await asyncio.sleep(0)
     results = await asyncio.gather(*futures)

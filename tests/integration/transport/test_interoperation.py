@@ -14,7 +14,7 @@ from memphis.transport import Publisher
 from memphis.transport.protocol import MessageFrame
 from memphis.wire.headers import decode_block, encode_block
 from tests.fixtures.engine import Engine
-from tests.fixtures.transport import Connect, create_stream
+from tests.fixtures.transport import Connect, create_stream, send
 from tests.oracle import settled
 from tests.waiting import eventually
 
@@ -99,7 +99,7 @@ async def test_the_other_client_reads_our_stored_messages(
     publisher = Publisher(connection)
     header = encode_block({"a": "b"})
     for payload in PAYLOADS:
-        publisher.send(b"oracle-stream.in", payload, header=header, resend_s=0, deadline_s=5)
+        send(publisher, b"oracle-stream.in", payload, header=header, resend_s=0, deadline_s=5)
     await publisher.drain(5)
     subscription = await oracle.jetstream().pull_subscribe("", durable="d", stream="oracle-stream")
     messages = await subscription.fetch(len(PAYLOADS), timeout=5)

@@ -23,6 +23,7 @@ from tests.fixtures.transport import (
     create_stream,
     id_header,
     jetstream,
+    send,
     send_numbers,
     stored_payloads,
 )
@@ -48,7 +49,7 @@ async def test_confirmed(shared_engine: Engine, connect: Connect) -> None:
     again = send_numbers(publisher, b"confirmed.in", range(5, 6), resend_s=60)
     assert await outcomes(again) == [("confirmed", 6, True)]
     for payload in (bytearray(b"x"), memoryview(b"x"), b""):
-        future = publisher.send(b"confirmed.in", payload, resend_s=0, deadline_s=5)
+        future = send(publisher, b"confirmed.in", payload, resend_s=0, deadline_s=5)
         assert (await future).stream == "confirmed"
     assert publisher.in_flight == 0
     assert publisher.statistics().in_flight_bytes == 0
@@ -75,7 +76,7 @@ async def test_too_large(shared_engine: Engine, connect: Connect) -> None:
     header = id_header(1)
     payload = bytes(connection.max_payload - len(header) + 1)
     with pytest.raises(MemphisProduceError) as caught:
-        publisher.send(b"a", payload, header=header, resend_s=60, deadline_s=1)
+        send(publisher, b"a", payload, header=header, resend_s=60, deadline_s=1)
     assert caught.value.code == 10054
     assert publisher.in_flight == 0
 
@@ -245,7 +246,7 @@ async def test_the_end_of_the_connection_ends_all(
     with pytest.raises(MemphisConnectError):
         await waiter
     with pytest.raises(MemphisConnectError):
-        publisher.send(b"over.in", b"", resend_s=0, deadline_s=1)
+        send(publisher, b"over.in", b"", resend_s=0, deadline_s=1)
     with pytest.raises(MemphisConnectError):
         await publisher.wait_room()
     await publisher.drain(1)
@@ -285,7 +286,7 @@ async def test_back_pressure(
                 await publisher.wait_room()
             payload = b"%d-%d" % (number, step)
             sent.append(payload)
-            publisher.send(f"{name}.in".encode(), payload, resend_s=0, deadline_s=20)
+            send(publisher, f"{name}.in".encode(), payload, resend_s=0, deadline_s=20)
             most = max(most, publisher.in_flight)
             most_bytes = max(most_bytes, publisher.statistics().in_flight_bytes)
 
