@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from memphis.consumer import Consumer
 from memphis.exceptions import (
+    MemphisBatchError,
     MemphisClosedError,
     MemphisConnectError,
     MemphisError,
@@ -29,14 +30,16 @@ from memphis.exceptions import (
 from memphis.headers import Headers
 from memphis.memphis import Memphis
 from memphis.message import Message
-from memphis.producer import PendingProduce, Producer, ProduceResult
+from memphis.producer import BatchMessage, PendingProduce, Producer, ProduceResult
 from memphis.station import Station, StationInfo, StationSummary
 from memphis.types import Retention, Storage
 
 __all__ = [
+    "BatchMessage",
     "Consumer",
     "Headers",
     "Memphis",
+    "MemphisBatchError",
     "MemphisClosedError",
     "MemphisConnectError",
     "MemphisError",

@@ -10,7 +10,8 @@
     │   └── MemphisPermissionError     this user may not do that
     ├── MemphisProduceError            the engine refused or never confirmed a message
     │   ├── MemphisNotConfirmedError   the message may or may not be stored
-    │   └── MemphisPartlyProducedError some stations of a multi-station producer stored it
+    │   ├── MemphisPartlyProducedError some stations of a multi-station producer stored it
+    │   └── MemphisBatchError          some messages of a batch were not stored
     ├── MemphisConnectError            the world: no connection, or the login was refused
     └── MemphisTimeoutError            the world: no answer within the deadline
 
@@ -24,6 +25,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "MemphisBatchError",
     "MemphisClosedError",
     "MemphisConnectError",
     "MemphisError",
@@ -120,6 +122,18 @@ class MemphisPartlyProducedError(MemphisProduceError):
     """
 
     def __init__(self, message: object, results: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.results = results
+
+
+class MemphisBatchError(MemphisProduceError):
+    """Messages of a batch failed, each for itself; the others are stored.
+
+    Attributes:
+        results: For each message of the batch, in its order, its ``ProduceResult`` or the error.
+    """
+
+    def __init__(self, message: object, results: list[Any]) -> None:
         super().__init__(message)
         self.results = results
 

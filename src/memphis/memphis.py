@@ -339,7 +339,7 @@ class Memphis:
             StationSender(session.publisher, state, name, session.connection_id, on_error)
             for state in states
         ]
-        producer = Producer(name, senders, session.tasks, self._users.forget_producer)
+        producer = Producer(name, senders, session, self._users.forget_producer)
         self._users.add_producer(producer)
         return producer
 

@@ -6,9 +6,10 @@ The flow: ``Producer.produce`` → payload → partition → window → publishe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from memphis._core.batches import BatchMessage, prepare, store_all_or_none, store_each
 from memphis._core.payload import encode_payload
 from memphis._core.pending import PendingProduce, ProduceResult
 from memphis._core.sending import (
@@ -29,9 +30,9 @@ from memphis.headers import Headers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memphis._core.tasks import TaskOwner
+    from memphis._core.session import Session
 
-__all__ = ["PendingProduce", "ProduceResult", "Producer"]
+__all__ = ["BatchMessage", "PendingProduce", "ProduceResult", "Producer"]
 
 _ACK_WAIT_DEFAULT_S: Final = 15
 _ACK_WAIT_MAX_S: Final = 86_400
@@ -48,12 +49,13 @@ class Producer:
         self,
         name: str,
         senders: Sequence[StationSender],
-        tasks: TaskOwner,
+        session: Session,
         forget: Callable[[Producer], None],
     ) -> None:
         self.producer_name = name
         self._senders = list(senders)
-        self._tasks = tasks
+        self._connection = session.connection
+        self._tasks = session.tasks
         self._forget = forget
         self._destroying: asyncio.Task[None] | None = None
         self._closed = False
@@ -159,6 +161,59 @@ class Producer:
         flight = sender.enter(window) or await sender.wait_turn(window)
         sent = sender.post(flight, payload, header, choice, ack_wait_sec, nonblocking)
         return sent if nonblocking else await sent
+
+    async def produce_batch(
+        self,
+        messages: Iterable[Any],
+        *,
+        atomic: bool = False,
+        ack_wait_sec: float = 15,
+        producer_partition_key: str | None = None,
+        producer_partition_number: int = -1,
+    ) -> list[ProduceResult]:
+        """Send many messages to the station and wait until all are confirmed.
+
+        All are checked before any is sent. Each message has its own result; with ``atomic`` they are
+        stored together, one right after another in one partition, or not at all.
+
+        Args:
+            messages: Each as in :meth:`produce`, or a :class:`BatchMessage` where one has headers, an
+                id or a partition of its own. Copied at once.
+            atomic: Store all or none: at most 1,000 messages and 64 MiB. Not for stations of a broker
+                that runs with ``--durability fast``. An id that the engine knows refuses the batch.
+            ack_wait_sec: Seconds until a message without confirmation counts as failed; for an atomic
+                batch as a whole.
+            producer_partition_key: One partition for all; as in :meth:`produce`.
+            producer_partition_number: Likewise.
+
+        Returns:
+            The results in the order of the messages.
+
+        Raises:
+            MemphisUsageError: A bad argument or message, or a producer for several stations.
+            MemphisHeaderError: A header that cannot be sent.
+            MemphisClosedError: The producer was destroyed.
+            MemphisNotFoundError: The station was removed.
+            MemphisBatchError: Some messages failed; its ``results`` tell of each. Not with ``atomic``.
+            MemphisProduceError: With ``atomic``: nothing of the batch is stored.
+            MemphisNotConfirmedError: With ``atomic``: all may be stored, or nothing.
+
+        Cancelling leaves messages that were sent on their way; of an atomic batch, all or none.
+        """
+        if self._closed:
+            raise MemphisClosedError(f"the producer {self.producer_name!r} was destroyed")
+        if len(self._senders) > 1:
+            raise MemphisUsageError("a batch goes to one station; make a producer for each")
+        _check_wait(ack_wait_sec)
+        sender = self._senders[0]
+        partition = Choice(None, producer_partition_key, producer_partition_number)
+        sender.check(partition)
+        prepared = prepare(sender, messages, partition)
+        if atomic and prepared:
+            return await store_all_or_none(
+                self._connection, sender, prepared, partition, ack_wait_sec
+            )
+        return await store_each(sender, prepared, ack_wait_sec)
 
     async def _send_to_all(
         self,

@@ -23,6 +23,7 @@ from memphis.wire.headers import (
     MESSAGE_ID,
     ORIGINAL_MESSAGE_ID,
     PRODUCED_BY,
+    add_lines,
     check_user_header,
     encode_lines,
 )
@@ -137,8 +138,7 @@ class StationSender:
         block = self._user_block(headers) if headers else self._header_plain
         if message_id is None:
             return block
-        ids = encode_lines({ORIGINAL_MESSAGE_ID: message_id, MESSAGE_ID: message_id})
-        return b"%b%b\r\n" % (block[:-2], ids)
+        return add_lines(block, {ORIGINAL_MESSAGE_ID: message_id, MESSAGE_ID: message_id})
 
     def enter(self, window: int) -> Flight | None:
         """A place for one message, if there is one now and nobody waits; :meth:`post` uses it up."""
@@ -204,6 +204,16 @@ class StationSender:
             flight.leave()
             raise
         return pending
+
+    def place(self, choice: Choice) -> tuple[int, bytes]:
+        """The partition that this choice means, and the subject that leads there.
+
+        Raises:
+            MemphisNotFoundError: The station was removed.
+        """
+        self._state.check_present()
+        number = self._choose(choice)
+        return number, self._subjects[number]
 
     def fail(self, error: MemphisError, *, nonblocking: bool) -> PendingProduce:
         """The pending result of a message that could not even be sent."""

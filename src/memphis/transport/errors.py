@@ -6,7 +6,7 @@ the difference need not know these names.
 
 from __future__ import annotations
 
-from memphis.exceptions import MemphisClosedError, MemphisConnectError
+from memphis.exceptions import MemphisClosedError, MemphisConnectError, MemphisError
 
 
 class ProtocolError(MemphisConnectError):
@@ -32,6 +32,6 @@ class NoRespondersError(MemphisConnectError):
     """Nobody listens on the subject: the request reached no one and changed nothing."""
 
 
-def bare_text(error: MemphisConnectError) -> str:
+def bare_text(error: MemphisError) -> str:
     """The text of an error without the product's name, to be part of another text."""
     return str(error).removeprefix("memphis: ")

@@ -18,6 +18,10 @@ MESSAGE_ID: Final = "Nats-Msg-Id"
 """The one header that a stock engine de-duplicates on; its spelling is case-sensitive."""
 ORIGINAL_MESSAGE_ID: Final = "msg-id"
 """How the original spells it; sent as well, so that its consumers see it."""
+BATCH_ID: Final = "Nats-Batch-Id"
+"""On every message of an atomic batch, with its number from 1; on the last, that it is complete (ADR-50)."""
+BATCH_SEQUENCE: Final = "Nats-Batch-Sequence"
+BATCH_COMMIT: Final = "Nats-Batch-Commit"
 REQUEST_INFO: Final = "Nats-Request-Info"
 """Added by the engine to a request that crosses accounts: who asks."""
 
@@ -82,6 +86,11 @@ def encode_lines(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> byte
 def encode_block(headers: Mapping[str, str]) -> bytes:
     """A whole header block."""
     return BLOCK_START + encode_lines(headers) + BLOCK_END
+
+
+def add_lines(block: bytes, headers: Mapping[str, str]) -> bytes:
+    """The block with more headers at its end."""
+    return block[: -len(BLOCK_END)] + encode_lines(headers) + BLOCK_END
 
 
 def decode_block(block: bytes) -> dict[str, str]:

@@ -1,0 +1,167 @@
+"""Many messages with one call: checked as a whole first, then sent each for itself or all together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from memphis._core.payload import encode_payload
+from memphis._core.pending import PendingProduce, ProduceResult
+from memphis._core.sending import NO_CHOICE, WINDOW_DEFAULT, Choice, StationSender
+from memphis.exceptions import (
+    MemphisBatchError,
+    MemphisError,
+    MemphisUsageError,
+)
+from memphis.headers import Headers
+from memphis.transport.atomic import BATCH_MAX, store_together
+from memphis.transport.errors import bare_text
+
+if TYPE_CHECKING:
+    from memphis.transport.connection import Connection
+
+_ATOMIC_BYTES_MAX: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchMessage:
+    """A message of a batch that has more than its content.
+
+    Attributes:
+        message: As in ``Producer.produce``.
+        headers: ``Headers`` or a dict of strings.
+        msg_id: As in ``Producer.produce``.
+        partition_key: As ``producer_partition_key`` there; not in an atomic batch.
+        partition_number: As ``producer_partition_number`` there; not in an atomic batch.
+    """
+
+    message: Any
+    headers: Headers | Mapping[str, str] | None = None
+    msg_id: str | None = None
+    partition_key: str | None = None
+    partition_number: int = -1
+
+
+class Prepared(NamedTuple):
+    """A message that was checked and encoded."""
+
+    payload: bytes
+    header: bytes
+    choice: Choice
+
+
+def prepare(sender: StationSender, messages: Iterable[Any], partition: Choice) -> list[Prepared]:
+    """Check and encode all messages, for this partition where they choose none; nothing is sent.
+
+    Raises:
+        MemphisUsageError: As ``Producer.produce``; the text says which message, from 0.
+        MemphisHeaderError: Likewise.
+    """
+    if isinstance(messages, str | bytes | bytearray | memoryview | Mapping):
+        raise MemphisUsageError(
+            f"messages must be a list of messages, not one {type(messages).__name__}"
+        )
+    prepared: list[Prepared] = []
+    for index, item in enumerate(messages):
+        try:
+            prepared.append(_prepare_one(sender, item, partition))
+        except MemphisUsageError as error:
+            raise type(error)(f"message {index} of the batch: {bare_text(error)}") from error
+    return prepared
+
+
+def _prepare_one(sender: StationSender, item: Any, partition: Choice) -> Prepared:
+    given = item if isinstance(item, BatchMessage) else BatchMessage(message=item)
+    key, number = given.partition_key, given.partition_number
+    if key is None and number == -1:
+        key, number = partition.key, partition.number
+    choice = Choice(given.msg_id or None, key, number)
+    if choice == NO_CHOICE:
+        choice = NO_CHOICE  # the very object, by which the sender knows it
+    else:
+        sender.check(choice)
+    return Prepared(
+        encode_payload(given.message), sender.header(given.headers, choice.message_id), choice
+    )
+
+
+async def store_each(
+    sender: StationSender, messages: Sequence[Prepared], deadline_s: float
+) -> list[ProduceResult]:
+    """Send every message for itself and wait for all.
+
+    Raises:
+        MemphisBatchError: At least one failed; it has the results of all.
+    """
+    outcomes: list[PendingProduce | MemphisError] = []
+    for payload, header, choice in messages:
+        try:
+            flight = sender.enter(WINDOW_DEFAULT) or await sender.wait_turn(WINDOW_DEFAULT)
+            outcomes.append(sender.post(flight, payload, header, choice, deadline_s, False))
+        except MemphisError as error:
+            outcomes.append(error)
+    results: list[ProduceResult | MemphisError] = []
+    for outcome in outcomes:
+        if isinstance(outcome, MemphisError):
+            results.append(outcome)
+            continue
+        try:
+            results.append(await outcome)
+        except MemphisError as error:
+            results.append(error)
+    stored = [result for result in results if isinstance(result, ProduceResult)]
+    if len(stored) == len(results):
+        return stored
+    first = next(result for result in results if isinstance(result, MemphisError))
+    raise MemphisBatchError(
+        f"{len(results) - len(stored)} of {len(results)} messages of the batch failed; the first: "
+        f"{bare_text(first)}",
+        results,
+    ) from first
+
+
+async def store_all_or_none(
+    connection: Connection,
+    sender: StationSender,
+    messages: Sequence[Prepared],
+    partition: Choice,
+    deadline_s: float,
+) -> list[ProduceResult]:
+    """Store all messages in one partition, or none.
+
+    Raises:
+        MemphisUsageError: Too many or too large for one batch, or a message chooses a partition.
+        MemphisProduceError: None is stored.
+        MemphisNotConfirmedError: All may be stored, or none.
+    """
+    size = sum(len(header) + len(payload) for payload, header, _ in messages)
+    if len(messages) > BATCH_MAX or size > _ATOMIC_BYTES_MAX:
+        raise MemphisUsageError(
+            f"an atomic batch may have at most {BATCH_MAX} messages and {_ATOMIC_BYTES_MAX} bytes, "
+            f"not {len(messages)} and {size}; make several of it"
+        )
+    if any(choice[1:] != partition[1:] for _, _, choice in messages):
+        raise MemphisUsageError(
+            "an atomic batch goes to one partition: give its key or number to produce_batch, not to "
+            "single messages"
+        )
+    if len(messages) == 1:  # a single message is stored or not in any case, and costs less
+        return await store_each(sender, messages, deadline_s)
+    number, subject = sender.place(partition)
+    # A place in the window, so that flush() and destroy() wait for the batch.
+    flight = sender.enter(WINDOW_DEFAULT) or await sender.wait_turn(WINDOW_DEFAULT)
+    try:
+        last = await store_together(
+            connection,
+            subject,
+            [(header, payload) for payload, header, _ in messages],
+            deadline_s=deadline_s,
+        )
+    finally:
+        flight.leave()
+    first = last - len(messages) + 1
+    return [
+        ProduceResult(sender.station_name, number, first + index, duplicate=False)
+        for index in range(len(messages))
+    ]
