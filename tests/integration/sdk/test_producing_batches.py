@@ -19,12 +19,10 @@ from memphis import (
     ProduceResult,
 )
 from memphis.transport.atomic import BATCH_MAX
-from memphis.wire.names import StationName
-from memphis.wire.subjects import stream_name
 from memphis_broker.testing import BrokerProcess
 from tests.fixtures.faults import standing_still
 from tests.fixtures.sdk import connect
-from tests.integration.sdk.helpers import foreign_client, numbers_of, read
+from tests.integration.sdk.helpers import numbers_of, read
 from tests.waiting import eventually
 
 
@@ -269,15 +267,6 @@ async def test_a_station_that_is_gone(memphis, name):
             await producer.produce_batch([b"a", b"b"], atomic=atomic)
         errors = getattr(failed.value, "results", [failed.value])
         assert {type(error) for error in errors} == {MemphisNotFoundError}
-
-
-async def test_a_stream_that_is_missing(broker, memphis, name):
-    """Where no stream answers, nothing is stored and the error asks for the station."""
-    producer = await memphis.producer(name, "p")
-    async with foreign_client(broker) as client:
-        await client.jetstream().delete_stream(stream_name(StationName.parse(name), 1))
-    with pytest.raises(MemphisProduceError, match="no stream takes"):
-        await producer.produce_batch([b"a", b"b"], atomic=True)
 
 
 async def test_destroy_waits_for_a_batch(broker, name):
