@@ -135,7 +135,12 @@ class StationSender:
         Raises:
             MemphisHeaderError: A header that cannot be sent.
         """
-        block = self._user_block(headers) if headers else self._header_plain
+        if not headers:
+            block = self._header_plain
+        elif type(headers) is dict and headers == self._latest_headers:
+            block = self._latest_block
+        else:
+            block = self._user_block(headers)
         if message_id is None:
             return block
         return add_lines(block, {ORIGINAL_MESSAGE_ID: message_id, MESSAGE_ID: message_id})
@@ -197,7 +202,7 @@ class StationSender:
                 self._subjects[partition],
                 payload,
                 header,
-                self._resend_s if choice.message_id is not None else 0,
+                0 if choice is NO_CHOICE or choice.message_id is None else self._resend_s,
                 deadline_s,
             )
         except BaseException:
@@ -248,8 +253,6 @@ class StationSender:
         return [error for pending in taken if (error := pending.error()) is not None], dropped
 
     def _user_block(self, headers: Headers | Mapping[str, str]) -> bytes:
-        if headers == self._latest_headers and type(headers) is dict:
-            return self._latest_block
         checked = as_mapping(headers)
         for name, value in checked.items():
             check_user_header(name, value)

@@ -183,7 +183,7 @@ class Publisher:
             # work while a caller that never pauses is still producing.
             if count == 1 or queue.bytes >= _FLUSH_BYTES:
                 self._connection.flush_now()
-            else:
+            elif len(queue.new) == 1:
                 self._connection.schedule_flush()
 
     def _check_sendable(self, size: int) -> None:
