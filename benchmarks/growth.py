@@ -3,7 +3,8 @@
 Five questions, each with a few points: more partitions, more producers, larger payloads, more
 stations, and a deeper station. Each round starts an engine per question and runs its points in
 order; the median of the rounds counts. Every measurement is a process of its own, so that its peak
-of memory is nobody else's. Out come a table, and per question a JSON file and a picture.
+of memory is nobody else's. Out come a table, and per question a JSON file and, where matplotlib
+is installed, a picture.
 
 At a point with messages, one process produces them without waiting, each confirmed, and another
 fetches them by the 500 and acknowledges each.
@@ -327,8 +328,9 @@ def measure_all(arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]
 
 
 def main() -> None:
-    """Measure, print, draw, and keep the figures."""
+    """Measure, print, keep the figures, and draw them where that can be done."""
     from benchmarks.figures import machine  # noqa: PLC0415 - as in draw
+    from benchmarks.plot import missing  # noqa: PLC0415 - as in draw
 
     parser = argparse.ArgumentParser(description=__doc__)
     names = list(questions(1.0))
@@ -341,7 +343,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.rounds < 1 or arguments.points < 1 or arguments.scale <= 0:
         parser.error("--rounds, --points and --scale must be above 0")
-    on = machine()
+    on, lacks = machine(), missing()
+    if lacks:
+        print(f"nothing will be drawn: {lacks}", flush=True)
     rounds = measure_all(arguments)
     for name in arguments.only:
         question, points = (
@@ -356,8 +360,10 @@ def main() -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(kept, indent=1) + "\n")
         print_table(question, points)
-        draw(file.with_suffix(".svg"), question, points)
-        print(f"kept in {file.name} and {file.stem}.svg")
+        print(f"kept in {file.name}")
+        if not lacks:
+            draw(file.with_suffix(".svg"), question, points)
+            print(f"drawn in {file.stem}.svg")
 
 
 def _main_of_worker(kind: str, port: str, station: str, point: str) -> None:

@@ -1,7 +1,8 @@
 """Draws measurements as plain pictures; the numbers themselves are in the JSON beside them.
 
-At the end of the flow: figures > here > a file. Pure but for that file. Invariant: the same figures
-give the same bytes, so a picture changes in version control only when its figures did.
+At the end of the flow: figures > here > a file. Pure but for that file. Whoever draws asks
+:func:`missing` first, because the figures are worth keeping without a picture as well. Invariant:
+the same figures give the same bytes, so a picture changes only when its figures did.
 """
 
 from __future__ import annotations
@@ -39,6 +40,18 @@ _STYLE: dict[Any, Any] = {
 _WIDTH_INCHES = 8.0
 _SMALL = 10.0
 """Below this a figure is written with a digit after the point."""
+
+
+def missing() -> str | None:
+    """Why nothing can be drawn here, and what to do; None if it can."""
+    try:
+        import matplotlib.figure  # noqa: F401, PLC0415 - only whether it can be imported counts
+    except ModuleNotFoundError as error:
+        return (
+            f"{error.name} is not installed "
+            "(pip install matplotlib; the environment that `make bench` makes has it)"
+        )
+    return None
 
 
 def draw_bars(

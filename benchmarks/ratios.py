@@ -36,6 +36,7 @@ GOALS: Final = (
     Goal("fetch + ack / memphis-py", "fetch_ack", "memphis_py", 7),
     Goal("fetch + ack / nats-py", "fetch_ack", "nats_py", 5),
     Goal("fetch + ack / redis-py", "fetch_ack", "redis_py", AHEAD),
+    Goal("fetch ahead + ack / redis-py fetch + ack", "fetch_ahead_ack", "redis_py", AHEAD, "fetch_ack"),
     Goal("consume with a handler / nats-py fetch + ack", "consume_handler", "nats_py", 5, "fetch_ack"),
     Goal("unsynced nonblocking produce / rstream", "produce_unsynced", "rstream", AHEAD),
     Goal("awaited produce / memphis-py", "produce_awaited", "memphis_py", 1.3),

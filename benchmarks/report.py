@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from benchmarks.contenders import OURS
 from benchmarks.figures import Summary
+from benchmarks.plot import draw_bars
 from benchmarks.ratios import Reached
 
 _WIDTH_OF_A_FILE = 120
@@ -80,41 +80,26 @@ def print_ratios(ratios: list[Reached]) -> None:
 
 
 def draw_plots(path: Path, summary: Summary, names: Mapping[str, str]) -> None:
-    """Bars in SVG: messages a second at ``path``, and beside it the latency and the sizes.
-
-    Without matplotlib, a line that says so.
-    """
-    try:
-        plot = importlib.import_module("benchmarks.plot")
-        by_client = {row: found for row, found in summary.items() if names.keys() >= found.keys()}
-        sizes = {row: found for row, found in summary.items() if row not in by_client}
-        drawn = (
-            (path, "rate", by_client, "Messages a second", "messages/s"),
-            (_beside(path, "latency"), "p50_us", by_client, "From producer to consumer", "us"),
-            (
-                _beside(path, "sizes"),
-                "rate",
-                sizes,
-                "This SDK by size of the payload",
-                "messages/s",
-            ),
-        )
-        for file, figure, rows, title, unit in drawn:
-            groups = _groups(rows, names, figure)
-            spreads = {
-                group: {
-                    bar: (one[f"{figure}_min"], one[f"{figure}_max"]) for bar, one in bars.items()
-                }
-                for group, bars in groups.items()
-            }
-            values = {
-                group: {bar: one[figure] for bar, one in bars.items()}
-                for group, bars in groups.items()
-            }
-            if values:
-                plot.draw_bars(file, f"{title}: median and spread", values, unit, spreads)
-    except ModuleNotFoundError as error:
-        print(f"no plot: {error.name} is not installed (`make bench` installs it)")
+    """Bars in SVG: messages a second at ``path``, and beside it the latency and the sizes."""
+    by_client = {row: found for row, found in summary.items() if names.keys() >= found.keys()}
+    sizes = {row: found for row, found in summary.items() if row not in by_client}
+    by_size = "This SDK by size of the payload"
+    drawn = (
+        (path, "rate", by_client, "Messages a second", "messages/s"),
+        (_beside(path, "latency"), "p50_us", by_client, "From producer to consumer", "us"),
+        (_beside(path, "sizes"), "rate", sizes, by_size, "messages/s"),
+    )
+    for file, figure, rows, title, unit in drawn:
+        groups = _groups(rows, names, figure)
+        spreads = {
+            group: {bar: (one[f"{figure}_min"], one[f"{figure}_max"]) for bar, one in bars.items()}
+            for group, bars in groups.items()
+        }
+        values = {
+            group: {bar: one[figure] for bar, one in bars.items()} for group, bars in groups.items()
+        }
+        if values:
+            draw_bars(file, f"{title}: median and spread", values, unit, spreads)
 
 
 def _beside(path: Path, what: str) -> Path:

@@ -31,6 +31,7 @@ from benchmarks.contenders import (
     server_versions,
 )
 from benchmarks.figures import Measurement, machine, summarize
+from benchmarks.plot import missing
 from benchmarks.ratios import reached_ratios
 from benchmarks.report import draw_plots, print_ratios, print_table
 from benchmarks.stations import prepared_station
@@ -41,6 +42,7 @@ MESSAGES = {
     "produce_awaited": 5_000,
     "produce_nonblocking": 200_000,
     "fetch_ack": 200_000,
+    "fetch_ahead_ack": 200_000,
     "consume_handler": 200_000,
     "latency": 3_000,
     "produce_unsynced": 200_000,
@@ -182,8 +184,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure, print tables and ratios, and keep the figures and a plot of them."""
+    """Measure, print tables and ratios, keep the figures, and draw them where that can be done."""
     arguments = parse_arguments()
+    lacks = missing()
+    if lacks:
+        print(f"nothing will be drawn: {lacks}", flush=True)
     known = all_contenders(arguments.memphis_py_python)
     keys = dict.fromkeys(arguments.clients + ([OURS_WITH_UVLOOP] if arguments.uvloop else []))
     taking_part = present(known[key] for key in keys)
@@ -210,7 +215,8 @@ def main() -> None:
     out.write_text(json.dumps(result, indent=1) + "\n")
     print_table(summary, names)
     print_ratios(ratios)
-    draw_plots(out.with_suffix(".svg"), summary, names)
+    if not lacks:
+        draw_plots(out.with_suffix(".svg"), summary, names)
     print(f"kept in {out.name}")
 
 

@@ -23,12 +23,13 @@ ROWS: Final = (
     "produce_awaited",
     "produce_nonblocking",
     "fetch_ack",
+    "fetch_ahead_ack",
     "consume_handler",
     "latency",
     "produce_unsynced",
 )
 
-CONSUMING_ROWS: Final = ("fetch_ack", "consume_handler")
+CONSUMING_ROWS: Final = ("fetch_ack", "fetch_ahead_ack", "consume_handler")
 
 BATCH: Final = 500
 """Messages that a client asks for, sends or has unconfirmed at once, where it wants a number."""

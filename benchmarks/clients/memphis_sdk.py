@@ -52,10 +52,17 @@ class Client:
 
     async def fetch_ack(self) -> int:
         """Batches of 500, each message acknowledged."""
+        return await self._fetch_all(prefetch=False)
+
+    async def fetch_ahead_ack(self) -> int:
+        """The same, with the next batch asked for when the last has come."""
+        return await self._fetch_all(prefetch=True)
+
+    async def _fetch_all(self, *, prefetch: bool) -> int:
         consumer = await self._consumer()
         done = 0
         while done < self._target.messages:
-            for message in await consumer.fetch(BATCH):
+            for message in await consumer.fetch(BATCH, prefetch=prefetch):
                 message.get_data()
                 await message.ack()
                 done += 1

@@ -29,7 +29,11 @@ async def for_each(
 
     The first failure cancels what is running, starts nothing more, and is raised as it was.
     """
-    pending = enumerate(items)
+    todo = list(items)
+    if len(todo) == 1:
+        # Most stations have one partition, and a task of its own would only cost.
+        return [await act(todo[0])]
+    pending = enumerate(todo)
     results: dict[int, Result] = {}
 
     async def work() -> None:
@@ -38,7 +42,7 @@ async def for_each(
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(limit):
+            for _ in range(min(limit, len(todo))):
                 group.create_task(work())
     except BaseExceptionGroup as failures:
         # TaskGroup lists failures in the order in which they happened; the first is the cause.

@@ -74,19 +74,21 @@ class Lifecycle:
             return await self._settled(name)
 
     async def create(
-        self, name: StationName, options: StationOptions
+        self, name: StationName, options: StationOptions, found: Found
     ) -> tuple[StationRecord, bool]:
         """The station, and whether this call created it.
+
+        Args:
+            name: Its name.
+            options: What it is created with; one that exists keeps its own.
+            found: What :meth:`find` returned. If that has changed since, it is read again.
 
         Raises:
             Refusal: The engine cannot make its streams; nothing is left of it then, unless the
                 engine stopped answering, which leaves the rest to the next request or start.
         """
         async with self._lock(name):
-            while True:
-                found = await self._settled(name)
-                if found.station is not None:
-                    return found.station, False
+            while found.station is None:
                 station = StationRecord(
                     name=name,
                     id=uuid.uuid4().hex,
@@ -98,8 +100,10 @@ class Lifecycle:
                     claim = await self._claim(found.stored, station)
                     await self._finish_creating(claim)
                 except ClaimLostError:
-                    continue
-                return claim.record, True
+                    found = await self._settled(name)
+                else:
+                    return claim.record, True
+            return found.station, False
 
     async def remove(self, name: StationName, life: str = "") -> bool:
         """Delete one life of the station and all it holds.

@@ -39,7 +39,9 @@ from memphis_broker.stations.model import GROUP_NAME, StationRecord, StationStat
 logger = logging.getLogger(__name__)
 
 _SINGLE_LOOKS_MAX: Final = 64
-"""Up to this many streams are looked at one by one; for more, the engine lists all it has."""
+"""Up to this many streams are always looked at one by one: the engine may have many of others."""
+_LISTED_FOR_A_LOOK: Final = 4
+"""The engine lists about this many streams at the cost of one that is looked at by itself."""
 
 
 class StationService:
@@ -75,8 +77,8 @@ class StationService:
     ) -> tuple[StationRecord, bool]:
         """Like :meth:`create`, with the default options where none are given."""
         options = model.check_options(name, wanted or StationOptions())
-        station = (await self._lifecycle.find(name)).station
-        created = False
+        found = await self._lifecycle.find(name)
+        station, created = found.station, False
         if station is not None:
             await self._lifecycle.ensure_streams(station)
         else:
@@ -84,7 +86,7 @@ class StationService:
                 await self._schemas.check_exists(SchemaName.parse(options.schema_name))
             if options.dls_station:
                 await self.open(StationName.parse(options.dls_station))
-            station, created = await self._lifecycle.create(name, options)
+            station, created = await self._lifecycle.create(name, options, found)
         if wanted is not None and not created and station.options != options:
             logger.debug("the station %s exists with other options, which stay as they are", name)
         return station, created
@@ -134,16 +136,17 @@ class StationService:
     async def page(self, request: StationList) -> StationPage:
         """A page of the stations that are ready, in the order of their names."""
         after = request.after.lower()
+        stations = await self._lifecycle.all()
         following = sorted(
             (
                 station
-                for station in await self._lifecycle.all()
+                for station in stations
                 if station.state is StationState.READY and station.name > after
             ),
             key=lambda station: station.name,
         )
         chosen = following[: request.limit]
-        states = await self._states_of(chosen)
+        states = await self._states_of(chosen, of_all=stations)
         return StationPage(
             stations=[_summary(station, states) for station in chosen],
             more=len(following) > len(chosen),
@@ -189,9 +192,13 @@ class StationService:
         if await self._lifecycle.change(name, alter) is None:
             raise model.not_found(name)
 
-    async def _states_of(self, stations: list[StationRecord]) -> dict[str, StreamState]:
+    async def _states_of(
+        self, stations: list[StationRecord], *, of_all: list[StationRecord]
+    ) -> dict[str, StreamState]:
         names = [name for station in stations for name in station.stream_names]
-        if len(names) > _SINGLE_LOOKS_MAX:
+        # Listing all for every page would cost the square of what there is.
+        total = sum(station.options.partitions_number for station in of_all)
+        if len(names) > max(_SINGLE_LOOKS_MAX, total // _LISTED_FOR_A_LOOK):
             return await self._streams.states()
         states = await for_each(names, self._streams.state)
         return {state.name: state for state in states if state is not None}

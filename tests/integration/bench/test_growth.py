@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -15,17 +16,25 @@ from benchmarks.growth import BYTES_MAX, MESSAGES, Point, fetch, produce, questi
 from memphis import Memphis
 from memphis_broker.testing import BrokerProcess
 
-pytest.importorskip("matplotlib", reason="pictures are drawn with it; it is in the group 'bench'")
-
 ROOT = Path(__file__).parents[3]
 DEADLINE_S = 120
+FEW: Final = ("--rounds", "1", "--scale", "0.0005", "--points", "2")
+DRAWN: Final = ("sizes", "stations", "depth")
+"""One question for each kind of picture."""
 
 
-def run(program: str, out: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
-    """What a measurement prints, and the one JSON file that it leaves if it leaves one."""
+def run(
+    program: str, out: Path, *arguments: str, instead_of: Path | None = None
+) -> tuple[str, dict[str, Any]]:
+    """What a measurement prints, and the one JSON file that it leaves if it leaves one.
+
+    Modules in the folder ``instead_of`` hide those that are installed.
+    """
+    hidden = {"PYTHONPATH": str(instead_of)} if instead_of else {}
     done = subprocess.run(
         [sys.executable, "-W", "error", f"benchmarks/{program}.py", "--out", out, *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+        cwd=ROOT, env={**os.environ, **hidden},
+        capture_output=True, text=True, timeout=DEADLINE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     files = list(out.glob("*.json"))
@@ -65,21 +74,53 @@ async def test_a_point_is_measured_with_its_partitions_and_producers(broker: Bro
     assert produced["messages"] == fetched["messages"] == info.messages == 200
 
 
-def test_growth_measures_each_point(tmp_path: Path) -> None:
-    """Each point has its messages, all of which were fetched; each question has a picture."""
-    names = ["sizes", "stations", "depth"]
-    few = ["--rounds", "1", "--scale", "0.0005", "--points", "2"]
-    output, _ = run("growth", tmp_path, *few, "--only", *names)
-    for name in names:
-        question = questions(0.0005, 2)[name]
-        (file,) = tmp_path.glob(f"growth-{name}-*.json")
-        found = json.loads(file.read_text())
-        assert len(found["points"]) == len(question.points) == 2
-        assert len(found["rounds"]) == 2 * (1 if name == "stations" else 2)
-        for asked, point in zip(question.points, found["points"], strict=True):
-            check_point(asked, point, asked.x if name == "depth" else asked.messages)
-        assert "</svg>" in file.with_suffix(".svg").read_text()
-        assert question.title in output
+class Grown(NamedTuple):
+    """What a measurement of growth left."""
+
+    folder: Path
+    output: str
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Grown:
+    """One short round of some questions."""
+    folder = tmp_path_factory.mktemp("growth")
+    output, _ = run("growth", folder, *FEW, "--only", *DRAWN)
+    return Grown(folder, output)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_growth_measures_each_point(grown: Grown, name: str) -> None:
+    """Each point has its messages, all of which were fetched."""
+    question = questions(0.0005, 2)[name]
+    (file,) = grown.folder.glob(f"growth-{name}-*.json")
+    found = json.loads(file.read_text())
+    assert len(found["points"]) == len(question.points) == 2
+    assert len(found["rounds"]) == 2 * (1 if name == "stations" else 2)
+    for asked, point in zip(question.points, found["points"], strict=True):
+        check_point(asked, point, asked.x if name == "depth" else asked.messages)
+    assert question.title in grown.output
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_each_question_has_a_picture(grown: Grown, name: str) -> None:
+    """Where matplotlib is installed, there is one beside the figures."""
+    pytest.importorskip("matplotlib", reason="pictures need it; it is in the group 'bench'")
+    (file,) = grown.folder.glob(f"growth-{name}-*.svg")
+    assert "</svg>" in file.read_text()
+    assert file.with_suffix(".json").exists()
+
+
+def test_figures_are_kept_where_nothing_can_be_drawn(tmp_path: Path) -> None:
+    """Without matplotlib, one line says what to install, and the figures are there."""
+    hiding, out = tmp_path / "hiding", tmp_path / "out"
+    hiding.mkdir()
+    text = "raise ModuleNotFoundError('hidden', name='matplotlib')\n"
+    (hiding / "matplotlib.py").write_text(text)
+    output, found = run("growth", out, *FEW, "--only", "partitions", instead_of=hiding)
+    assert [point["x"] for point in found["points"]] == [1, 16]
+    assert not list(out.glob("*.svg"))
+    assert len([line for line in output.splitlines() if "pip install matplotlib" in line]) == 1
 
 
 def check_point(asked: Point, point: dict[str, Any], stored: int) -> None:
