@@ -90,6 +90,8 @@ class Consumer:
         self._consuming: asyncio.Task[None] | None = None
         self._destroying: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._is_enough = False
+        """Whether the handler itself has said that it wants no more."""
         self._running = asyncio.Event()
         self._running.set()
 
@@ -141,6 +143,7 @@ class Consumer:
             )
         numbers = self._numbers(consumer_partition_key, consumer_partition_number)
         self._stopping.clear()
+        self._is_enough = False
         self._consuming = self._tasks.start(
             self._consume(callback, numbers),
             f"consumer {self.consumer_name} of {self.station_name}",
@@ -206,21 +209,26 @@ class Consumer:
     async def stop(self) -> None:
         """End :meth:`consume` or ``async for`` after the batch in hand; the group keeps its position.
 
-        Waits until the handler has returned, unless it is the handler that calls this. Where the
-        handler was quick and the next batch was fetched ahead, it is handed over first; what
-        ``async for`` or ``fetch(prefetch=True)`` fetched ahead goes back to the group.
+        Waits until the handler has returned. Where the handler was quick and its next batch was fetched
+        ahead, it is given that first. If it is the handler that calls this, it is not waited for and
+        not called again; the batch goes back to the group, as does what ``async for`` or
+        ``fetch(prefetch=True)`` fetched ahead.
         """
         self._stopping.set()
         self._running.set()
         self._reader.wake()
         if self._consuming is not None and not self._consuming.done():
             if runs_inside(self._consuming):
-                return  # the loop sees to the rest when the handler has returned
+                self._is_enough = True  # the loop sees to it when the handler has returned
+                return
             await asyncio.wait({self._consuming})
         await self._reader.release_rest()
 
     def pause(self) -> None:
-        """Poll no more until :meth:`resume`; a handler that is running finishes its batch."""
+        """Poll no more until :meth:`resume`.
+
+        A handler that is running finishes its batch, and is given the next if that was fetched ahead.
+        """
         self._running.clear()
 
     def resume(self) -> None:
@@ -230,8 +238,8 @@ class Consumer:
     def destroy(self, timeout_retries: int = 5) -> asyncio.Task[None]:
         """Stop, and leave the group; the group ends, with its position, with its last member.
 
-        Waits until the handler has returned, unless it is the handler that calls this.
-        Messages that were fetched ahead and not taken go back to the group. It begins at once,
+        Waits until the handler has returned, as :meth:`stop` does, unless it is the handler that calls
+        this. Messages that were fetched ahead and not taken go back to the group. It begins at once,
         whether or not the returned task is awaited; awaiting it raises what went wrong. Calling it
         again returns the same task.
 
@@ -250,11 +258,13 @@ class Consumer:
 
     async def end(self) -> None:
         """Stop reading for good and give back what was not taken; the group stays as it is."""
-        if self._consuming is not None:
-            await self.stop()
-        self._stopping.set()
-        self._running.set()
-        self._reader.close()
+        try:
+            if self._consuming is not None:
+                await self.stop()
+        finally:
+            self._stopping.set()
+            self._running.set()
+            self._reader.close()
 
     def _check_open(self) -> None:
         if self._destroying is not None or self._reader.is_closed:
@@ -287,9 +297,10 @@ class Consumer:
     async def _consume(self, handler: Handler, numbers: Sequence[int]) -> None:
         told_dry = is_quick = False
         while not self._stopping.is_set():
-            await self._running.wait()
-            if self._stopping.is_set():
-                break
+            if not self._running.is_set():
+                await self._handle_rest(handler, numbers)
+                await self._running.wait()
+                continue
             started = time.monotonic()
             try:
                 messages = await self._poll(numbers)
@@ -303,7 +314,8 @@ class Consumer:
                 continue
             if messages:
                 told_dry = False
-                self._ask_ahead(numbers, is_quick=is_quick)
+                if is_quick and len(messages) == self._options.batch_size:  # so there may be more
+                    self._ask_ahead(numbers)
                 handling_since = time.monotonic()
                 await self._handle(handler, messages, None)
                 is_quick = time.monotonic() - handling_since < QUICK_S
@@ -311,17 +323,27 @@ class Consumer:
                 told_dry = True
                 await self._handle(handler, [], MemphisTimeoutError(_DRY_TEXT))
             await self._pause_until(started + self._options.pull_interval_ms / 1000)
-        # What was asked for ahead has cost a delivery: better handled than given back.
+        if self._is_enough:
+            await self._reader.release_rest()
+        else:
+            await self._handle_rest(handler, numbers)
+
+    async def _handle_rest(self, handler: Handler, numbers: Sequence[int]) -> None:
+        """Before a pause or the end: what was asked for ahead has cost a delivery, so it is handled."""
+        await self._reader.ask_no_more()
         rest = self._reader.take_rest(numbers)
         if rest:
             await self._handle(handler, rest, None)
 
-    def _ask_ahead(self, numbers: Sequence[int], *, is_quick: bool) -> None:
-        """Where no pause is wanted, have the next batch on its way while this one is handled."""
-        options = self._options
-        if is_quick and options.pull_interval_ms == 0 and self._connection.is_connected:
-            wait_s = options.batch_max_time_to_wait_ms / 1000
-            self._reader.prefetch(options.batch_size, wait_s, numbers)
+    def _ask_ahead(self, numbers: Sequence[int]) -> None:
+        """Where no pause is wanted, have the next batch on its way while this one is handled.
+
+        It asks for what is there now, without waiting: such a pull ends by itself and never has to be
+        cancelled, which would give back messages that are on their way.
+        """
+        goes_on = self._running.is_set() and not self._stopping.is_set()
+        if goes_on and self._options.pull_interval_ms == 0 and self._connection.is_connected:
+            self._reader.prefetch(self._options.batch_size, 0, numbers)
 
     async def _poll(self, numbers: Sequence[int]) -> list[Message] | None:
         """A batch; None if the connection is lost for the moment."""

@@ -10,8 +10,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from memphis.transport.protocol import MessageFrame
+
+if TYPE_CHECKING:
+    from memphis.transport.puller import Pull, PullEnd
 
 
 class _Arrival:
@@ -72,3 +76,19 @@ class Arrivals:
             if arrival.arrived > arrived_after:
                 arrival.until = now + self._expiry_s
                 yield from arrival.frames
+
+
+class Partition:
+    """One partition as the reader sees it: where to ask, what is under way, what has arrived."""
+
+    __slots__ = ("buffer", "end", "number", "outstanding", "pull", "subject", "until")
+
+    def __init__(self, number: int, subject: str, expiry_s: float) -> None:
+        self.number = number
+        self.subject = subject.encode()
+        self.buffer = Arrivals(expiry_s)
+        self.outstanding = 0
+        self.until = 0.0
+        self.pull: Pull | None = None
+        """The pull that waits in the engine for messages to come, if one does."""
+        self.end: PullEnd | None = None

@@ -58,7 +58,8 @@ def prepare(sender: StationSender, messages: Iterable[Any], partition: Choice) -
         MemphisUsageError: As ``Producer.produce``; the text says which message, from 0.
         MemphisHeaderError: Likewise.
     """
-    if isinstance(messages, str | bytes | bytearray | memoryview | Mapping):
+    is_one = isinstance(messages, str | bytes | bytearray | memoryview | Mapping)
+    if is_one or not isinstance(messages, Iterable):
         raise MemphisUsageError(
             f"messages must be a list of messages, not one {type(messages).__name__}"
         )
@@ -76,7 +77,7 @@ def _prepare_one(sender: StationSender, item: Any, partition: Choice) -> Prepare
     key, number = given.partition_key, given.partition_number
     if key is None and number == -1:
         key, number = partition.key, partition.number
-    choice = Choice(given.msg_id or None, key, number)
+    choice = Choice(None if given.msg_id == "" else given.msg_id, key, number)
     if choice == NO_CHOICE:
         choice = NO_CHOICE  # the very object, by which the sender knows it
     else:
@@ -92,8 +93,10 @@ async def store_each(
     """Send every message for itself and wait for all.
 
     Raises:
+        MemphisNotFoundError: The station was removed.
         MemphisBatchError: At least one failed; it has the results of all.
     """
+    sender.check_present()
     outcomes: list[PendingProduce | MemphisError] = []
     for payload, header, choice in messages:
         try:
@@ -146,8 +149,6 @@ async def store_all_or_none(
             "an atomic batch goes to one partition: give its key or number to produce_batch, not to "
             "single messages"
         )
-    if len(messages) == 1:  # a single message is stored or not in any case, and costs less
-        return await store_each(sender, messages, deadline_s)
     number, subject = sender.place(partition)
     # A place in the window, so that flush() and destroy() wait for the batch.
     flight = sender.enter(WINDOW_DEFAULT) or await sender.wait_turn(WINDOW_DEFAULT)

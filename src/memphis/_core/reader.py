@@ -19,13 +19,14 @@ How a read goes, for ``batch_size`` messages from partitions that may be many:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from memphis._core.arrivals import Arrivals
+from memphis._core.arrivals import Partition
 from memphis._core.pace import Pace
 from memphis.exceptions import (
     MemphisClosedError,
@@ -39,7 +40,7 @@ from memphis.wire.errors import ErrorCode
 
 if TYPE_CHECKING:
     from memphis.transport.connection import Connection
-    from memphis.transport.puller import Pull, Puller
+    from memphis.transport.puller import Puller
 
 _M = TypeVar("_M")
 
@@ -56,22 +57,6 @@ _FRESH_SHARE: Final = 0.9
 """With less of its time left than this, a message's time is started anew when it is taken."""
 _EXPIRY_AGE: Final = 0.9
 """From here on it is left to the engine: its clock began to run when it sent the message."""
-
-
-class _Partition:
-    """One partition as the reader sees it: where to ask, what is under way, what has arrived."""
-
-    __slots__ = ("buffer", "end", "number", "outstanding", "pull", "subject", "until")
-
-    def __init__(self, number: int, subject: str, expiry_s: float) -> None:
-        self.number = number
-        self.subject = subject.encode()
-        self.buffer = Arrivals(expiry_s)
-        self.outstanding = 0
-        self.until = 0.0
-        self.pull: Pull | None = None
-        """The pull that waits in the engine for messages to come, if one does."""
-        self.end: PullEnd | None = None
 
 
 class GroupReader(Generic[_M]):
@@ -103,10 +88,10 @@ class GroupReader(Generic[_M]):
         self._max_ack_time_s = max_ack_time_s
         self._expiry_s = _EXPIRY_AGE * max_ack_time_s
         self._partitions = {
-            number: _Partition(number, subject, self._expiry_s)
+            number: Partition(number, subject, self._expiry_s)
             for number, subject in subjects.items()
         }
-        self._latest: _Partition | None = None
+        self._latest: Partition | None = None
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
         self._first = 0
@@ -151,7 +136,7 @@ class GroupReader(Generic[_M]):
 
     async def _fill(
         self, batch_size: int, wait_s: float, numbers: Sequence[int], enough: int
-    ) -> list[_Partition]:
+    ) -> list[Partition]:
         """Have messages in the buffers of these partitions; stop asking when there are enough."""
         deadline = time.monotonic() + wait_s
         self._check_open()
@@ -174,10 +159,15 @@ class GroupReader(Generic[_M]):
         return self._take(self.buffered, [self._partitions[number] for number in numbers])
 
     def prefetch(self, batch_size: int, wait_s: float, numbers: Sequence[int]) -> None:
-        """Ask for the next batch without waiting for it; never more than one batch ahead."""
+        """Ask for the next batch without waiting for it; never more than one batch ahead.
+
+        Of several partitions only what they have now is asked for.
+        """
         if not self._closed:
             # Whatever partitions it is for: one batch ahead in all is the promise.
             under_way = self._partitions.values()
+            # Shares that wait at empty partitions would keep the others from being asked.
+            wait_s = wait_s if len(numbers) == 1 else 0
             self._ask(batch_size, under_way, deque(self._rotated(numbers)), wait_s)
 
     def take_one(self, batch_size: int, wait_s: float, numbers: Sequence[int]) -> _M | None:
@@ -249,8 +239,18 @@ class GroupReader(Generic[_M]):
 
     async def release_rest(self) -> None:
         """As :meth:`release`, once the read that is under way has taken what it returns."""
+        await self.ask_no_more()
         async with self._turn:
             self.release()
+
+    async def ask_no_more(self) -> None:
+        """End what was asked for ahead; what is on its way has arrived when this returns."""
+        async with self._turn:
+            self._cancel_waiting()
+            if not self._closed:
+                every = list(self._partitions.values())
+                with contextlib.suppress(MemphisClosedError):  # who closes it gives back what comes
+                    await self._wait_ends(every, time.monotonic() + _ANSWER_GRACE_S)
 
     def release(self) -> None:
         """Give back what has arrived and was not taken: nobody here will take it."""
@@ -264,19 +264,21 @@ class GroupReader(Generic[_M]):
 
     # The phases of a read.
 
-    async def _sweep(self, batch_size: int, chosen: list[_Partition], enough: int) -> None:
+    async def _sweep(self, batch_size: int, chosen: list[Partition], enough: int) -> None:
         queue = deque(chosen)
         deadline = time.monotonic() + _SWEEP_LONGEST_S
         while queue and _ready(chosen) < enough:
             asked = self._ask(batch_size, chosen, queue, 0)
-            if not asked or not await self._wait_ends(asked, deadline):
+            # What was asked for ahead without waiting is about to end, too.
+            ending = asked or [p for p in chosen if p.outstanding and p.pull is None]
+            if not ending or not await self._wait_ends(ending, deadline):
                 return
             # Filled: it may have more, so it is asked again, after the others.
             queue.extend(p for p in asked if p.end is PullEnd.FILLED)
             await self._check_alive(chosen)
 
     async def _wait(
-        self, batch_size: int, chosen: list[_Partition], enough: int, deadline: float
+        self, batch_size: int, chosen: list[Partition], enough: int, deadline: float
     ) -> None:
         slice_s = _SLICE_FIRST_S
         queue = deque(chosen)
@@ -300,7 +302,7 @@ class GroupReader(Generic[_M]):
         if _ready(chosen) < enough and ending and not self._interrupted:
             await self._wait_ends(ending, deadline + _ANSWER_GRACE_S)
 
-    async def _came_back(self, left_s: float, chosen: list[_Partition]) -> bool:
+    async def _came_back(self, left_s: float, chosen: list[Partition]) -> bool:
         """Wait for the lost connection; False if it is not back in time."""
         try:
             return await self.wait_connected(left_s)
@@ -309,13 +311,13 @@ class GroupReader(Generic[_M]):
                 raise
             return False
 
-    async def _wait_enough(self, chosen: list[_Partition], enough: int, deadline: float) -> None:
+    async def _wait_enough(self, chosen: list[Partition], enough: int, deadline: float) -> None:
         """Wait until enough has arrived or none of the pulls is under way."""
         while _ready(chosen) < enough and any(p.outstanding for p in chosen):
             if self._interrupted or not await self._wait_change(deadline):
                 return
 
-    async def _wait_ends(self, asked: Sequence[_Partition], deadline: float) -> bool:
+    async def _wait_ends(self, asked: Sequence[Partition], deadline: float) -> bool:
         """Wait until all these pulls have ended; False if the deadline came first."""
         while any(p.outstanding for p in asked):
             if not await self._wait_change(deadline):
@@ -339,10 +341,10 @@ class GroupReader(Generic[_M]):
     def _ask(
         self,
         batch_size: int,
-        counted: Iterable[_Partition],
-        queue: deque[_Partition],
+        counted: Iterable[Partition],
+        queue: deque[Partition],
         expires_s: float,
-    ) -> list[_Partition]:
+    ) -> list[Partition]:
         """Pull from the next partitions that are not being asked already; return and unqueue them.
 
         What may still be asked for is shared among them, so that what is here and under way for all
@@ -359,7 +361,7 @@ class GroupReader(Generic[_M]):
             self._pull(partition, share + (index < rest), expires_s)
         return asked
 
-    def _pull(self, partition: _Partition, count: int, expires_s: float) -> None:
+    def _pull(self, partition: Partition, count: int, expires_s: float) -> None:
         partition.outstanding = count
         partition.until = time.monotonic() + expires_s
         partition.end = None
@@ -388,7 +390,7 @@ class GroupReader(Generic[_M]):
             if partition.pull is not None:
                 partition.pull.cancel()
 
-    def _keep(self, partition: _Partition, frames: Sequence[MessageFrame]) -> None:
+    def _keep(self, partition: Partition, frames: Sequence[MessageFrame]) -> None:
         if self._closed:
             for frame in frames:
                 self._give_back(frame)
@@ -401,7 +403,7 @@ class GroupReader(Generic[_M]):
     def _give_back(self, frame: MessageFrame) -> None:
         give_back(self._connection, frame[3])
 
-    async def _check_alive(self, chosen: list[_Partition]) -> bool:
+    async def _check_alive(self, chosen: list[Partition]) -> bool:
         """False if the engine did not find the group just now; raises if it is gone for good."""
         if any(p.end is PullEnd.LOST for p in chosen):
             return False  # the engine has no place for this pull at the moment
@@ -445,33 +447,37 @@ class GroupReader(Generic[_M]):
         oldest = now - _HELD_ACK_TIMES_MAX * self._max_ack_time_s
         if self._connection.is_connected:
             for partition in self._partitions.values():
-                for frame in partition.buffer.renew(now, oldest):
-                    self._connection.publish(frame[3], IN_PROGRESS)
+                self._tell_in_progress(partition.buffer.renew(now, oldest))
         if self.buffered:
             self._refresh_later()
 
-    def _take(self, batch_size: int, chosen: list[_Partition]) -> list[_M]:
+    def _take(self, batch_size: int, chosen: list[Partition]) -> list[_M]:
         now = time.monotonic()
         taken: list[_M] = []
         for partition in chosen:
             taken += self._take_from(partition, batch_size - len(taken), now)
         return taken
 
-    def _take_from(self, partition: _Partition, count: int, now: float) -> list[_M]:
+    def _take_from(self, partition: Partition, count: int, now: float) -> list[_M]:
         make_message, number = self._make_message, partition.number
         taken: list[_M] = []
         for frames, until in partition.buffer.take(count):
             if until - now < _FRESH_SHARE * self._expiry_s:
-                for frame in frames:
-                    self._connection.publish(frame[3], IN_PROGRESS)
+                self._tell_in_progress(frames)
             taken += [make_message(number, frame) for frame in frames]
         return taken
 
-    def _has_fresh(self, partition: _Partition, now: float) -> bool:
+    def _tell_in_progress(self, frames: Iterable[MessageFrame]) -> None:
+        """As far as it can be told; where it cannot, the message may come once more."""
+        with contextlib.suppress(MemphisConnectError):
+            for frame in frames:
+                self._connection.publish(frame[3], IN_PROGRESS)
+
+    def _has_fresh(self, partition: Partition, now: float) -> bool:
         partition.buffer.drop_expired(now)
         return partition.buffer.count > 0
 
-    def _rotated(self, numbers: Sequence[int]) -> list[_Partition]:
+    def _rotated(self, numbers: Sequence[int]) -> list[Partition]:
         """The partitions, beginning with another one each time."""
         first = self._first % len(numbers)
         self._first += 1
@@ -484,5 +490,5 @@ def give_back(connection: Connection, ack_subject: bytes) -> None:
         connection.publish(ack_subject, AGAIN)
 
 
-def _ready(chosen: list[_Partition]) -> int:
+def _ready(chosen: list[Partition]) -> int:
     return sum(p.buffer.count for p in chosen)

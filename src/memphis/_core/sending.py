@@ -216,9 +216,13 @@ class StationSender:
         Raises:
             MemphisNotFoundError: The station was removed.
         """
-        self._state.check_present()
+        self.check_present()
         number = self._choose(choice)
         return number, self._subjects[number]
+
+    def check_present(self) -> None:
+        """Raise MemphisNotFoundError if the station was removed."""
+        self._state.check_present()
 
     def fail(self, error: MemphisError, *, nonblocking: bool) -> PendingProduce:
         """The pending result of a message that could not even be sent."""

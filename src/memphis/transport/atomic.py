@@ -49,7 +49,7 @@ async def store_together(
     Args:
         connection: Carries them.
         subject: Where to; of one stream.
-        messages: 2 to :data:`BATCH_MAX`.
+        messages: 1 to :data:`BATCH_MAX`.
         deadline_s: Seconds for all of it.
 
     Returns:
@@ -73,7 +73,8 @@ async def store_together(
                 TOO_LARGE_CODE,
             )
     try:
-        await _begin(connection, subject, numbered[0], deadline)
+        if len(numbered) > 1:
+            await _begin(connection, subject, numbered[0], deadline)
         await _go_on(connection, subject, numbered[1:-1], deadline)
         await connection.wait_connected(_left(deadline))
     except (MemphisConnectError, MemphisTimeoutError) as error:
@@ -94,6 +95,11 @@ async def _begin(
             f"nothing of the batch is stored: no stream takes {subject.decode()}; does the station "
             "exist?"
         ) from error
+    if isinstance(parse_acknowledgement(reply.payload), PublishResult):
+        raise MemphisNotConfirmedError(
+            "the engine knows no atomic batches: the first message is stored by itself, the others are "
+            "not"
+        )
     if reply.payload:
         raise _refused(reply.payload)
 
@@ -121,6 +127,10 @@ async def _commit(
     deadline: float,
 ) -> int:
     header, payload = message
+    if time.monotonic() >= deadline:
+        raise MemphisProduceError(
+            "nothing of the batch is stored: its deadline passed before it was sent"
+        )
     try:
         reply = await connection.request(
             subject.decode(),

@@ -225,7 +225,9 @@ class Connection:
         )
 
     async def flush(self, timeout_s: float) -> None:
-        """Wait until the server has read everything that was sent before.
+        """Wait until the server has read everything that was sent here before.
+
+        What a publisher still holds because the server does not read is not waited for.
 
         Raises:
             ConnectionLostError: There is no connection, or it broke meanwhile.

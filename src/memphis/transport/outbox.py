@@ -1,9 +1,10 @@
-"""What waits to be written: collected during one turn of the event loop, written once.
+"""What waits to be written: collected during one turn of the event loop, written together.
 
 Place in the flow: ``publish → Outbox → Link``. While the connection is away, or the server does
 not read, frames stay here, up to a limit.
 
-Invariant: frames leave in the order they came; at most ``bytes_max`` wait.
+Invariant: frames put here leave in the order they came, acknowledgements among them; at most ``bytes_max``
+wait. What sources have comes after, a piece at a time; a single urgent frame may go before everything.
 """
 
 from __future__ import annotations

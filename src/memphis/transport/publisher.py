@@ -275,8 +275,8 @@ class Publisher:
             publish = self._in_flight.get(token)
             if publish is not None:
                 self._held.discard(token)
+                self._sent_again += token < self._queue.first_unwritten
                 self._queue.add_again(publish)
-                self._sent_again += 1
         self._connection.schedule_flush()
 
     def _remove(self, token: int, error: MemphisProduceError) -> None:

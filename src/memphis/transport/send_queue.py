@@ -4,7 +4,7 @@ Place in the flow: ``Publisher.post → SendQueue → Outbox``, a limited piece 
 
 Tokens are counted up, and messages are written in the order of tokens, so one number,
 :attr:`SendQueue.first_unwritten`, tells which were ever handed to a socket: those may be stored, the
-others certainly are not. Messages that are sent again come before new ones.
+others certainly are not. Messages that are sent again, or were held back, come before new ones.
 
 Invariant: a message that has failed leaves nothing here. While a connection stands still, messages meet
 their deadlines, are reported as not stored, and must neither fill memory nor be stored later.
@@ -37,7 +37,7 @@ class SendQueue:
         """The first token that was never handed to a socket."""
 
     def add_again(self, receipt: Receipt) -> None:
-        """A message that was written before; it goes before all new ones."""
+        """A message that was written before, or held back until now; it goes before all new ones."""
         self._again.append(receipt)
         self.bytes += len(receipt.frame)
 
@@ -47,9 +47,10 @@ class SendQueue:
         add = frames.append
         taken = 0
         while self._again and taken < _PIECE_BYTES:
-            frame = self._again.popleft().frame
-            taken += len(frame)
-            add(frame)
+            receipt = self._again.popleft()
+            taken += len(receipt.frame)
+            add(receipt.frame)
+            self._written(receipt)
         new = self.new
         if taken + self.bytes <= _PIECE_BYTES:
             frames += [receipt.frame for receipt in new]
@@ -62,7 +63,8 @@ class SendQueue:
             taken += len(receipt.frame)
             add(receipt.frame)
             self._written(receipt)
-        self.bytes -= taken
+        # A message that was answered while it waited here has given up its frame.
+        self.bytes = self.bytes - taken if self._again or new else 0
         return frames
 
     def _written(self, receipt: Receipt) -> None:

@@ -10,11 +10,11 @@ from memphis import (
     BatchMessage,
     MemphisBatchError,
     MemphisClosedError,
-    MemphisError,
     MemphisHeaderError,
     MemphisNotConfirmedError,
     MemphisNotFoundError,
     MemphisProduceError,
+    MemphisTimeoutError,
     MemphisUsageError,
     ProduceResult,
 )
@@ -81,6 +81,8 @@ async def test_nothing_to_do(memphis, name):
         ([BatchMessage(message="x", msg_id=" ")], MemphisUsageError, "message 0"),
         (b"bytes", MemphisUsageError, "not one bytes"),
         ("text", MemphisUsageError, "not one str"),
+        (5, MemphisUsageError, "not one int"),
+        ([BatchMessage(message="x", msg_id=0)], MemphisUsageError, "message 0"),
     ],
 )
 async def test_bad_messages_change_nothing(memphis, name, atomic, batch, kind, words):
@@ -263,10 +265,27 @@ async def test_a_station_that_is_gone(memphis, name):
     producer = await memphis.producer(name, "p")
     await (await memphis.existing_station(name)).destroy()
     for atomic in (False, True):
-        with pytest.raises(MemphisError) as failed:
+        with pytest.raises(MemphisNotFoundError):
             await producer.produce_batch([b"a", b"b"], atomic=atomic)
-        errors = getattr(failed.value, "results", [failed.value])
-        assert {type(error) for error in errors} == {MemphisNotFoundError}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_unknown_is_told_from_not_stored(memphis, name, monkeypatch, count):
+    """A commit that is not answered leaves all or nothing, and the error says so."""
+    producer = await memphis.producer(name, "p")
+    connection = memphis._session.connection
+    request = connection.request
+
+    async def lose_the_answer(subject, payload, *, timeout_s, header=b""):
+        reply = await request(subject, payload, timeout_s=timeout_s, header=header)
+        if b"Nats-Batch-Commit" in header:
+            raise MemphisTimeoutError("the answer was lost")
+        return reply
+
+    monkeypatch.setattr(connection, "request", lose_the_answer)
+    with pytest.raises(MemphisNotConfirmedError):
+        await producer.produce_batch([b"x"] * count, atomic=True)
+    assert await stored(memphis, name) == count
 
 
 async def test_destroy_waits_for_a_batch(broker, name):
