@@ -27,6 +27,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from memphis._core.arrivals import Partition
+from memphis._core.claims import give_back, renew
 from memphis._core.pace import Pace
 from memphis.exceptions import (
     MemphisClosedError,
@@ -35,7 +36,6 @@ from memphis.exceptions import (
 )
 from memphis.transport.protocol import MessageFrame
 from memphis.transport.puller import PullEnd
-from memphis.wire.acknowledgements import AGAIN, IN_PROGRESS
 from memphis.wire.errors import ErrorCode
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 _M = TypeVar("_M")
 
 _PARTITIONS_AT_ONCE: Final = 32
+_BYTES_AT_ONCE: Final = 32 * 1024 * 1024
+"""Half of what the engine holds for a connection (its max_pending) before it drops it as too slow."""
+_CONTROL_LINE_BYTES: Final = 64 * 1024
+"""More than subject and reply subject can have, which the engine counts as part of a message."""
 _SLICE_FIRST_S: Final = 0.05
 _SLICE_LONGEST_S: Final = 1.0
 _ANSWER_GRACE_S: Final = 1.0
@@ -259,8 +263,7 @@ class GroupReader(Generic[_M]):
             self._refreshing = None
         for partition in self._partitions.values():
             for frames, _ in partition.buffer.take(partition.buffer.count):
-                for frame in frames:
-                    self._give_back(frame)
+                give_back(self._connection, frames)
 
     # The phases of a read.
 
@@ -356,12 +359,15 @@ class GroupReader(Generic[_M]):
         if not asked:
             return asked
         share, rest = divmod(wanted, len(asked))
+        bytes_max = max(
+            _BYTES_AT_ONCE // len(asked), self._connection.max_payload + _CONTROL_LINE_BYTES
+        )
         for index, partition in enumerate(asked):
             queue.remove(partition)
-            self._pull(partition, share + (index < rest), expires_s)
+            self._pull(partition, share + (index < rest), bytes_max, expires_s)
         return asked
 
-    def _pull(self, partition: Partition, count: int, expires_s: float) -> None:
+    def _pull(self, partition: Partition, count: int, bytes_max: int, expires_s: float) -> None:
         partition.outstanding = count
         partition.until = time.monotonic() + expires_s
         partition.end = None
@@ -377,7 +383,12 @@ class GroupReader(Generic[_M]):
             self._changed.set()
 
         pull = self._puller.pull(
-            partition.subject, batch=count, expires_s=expires_s, on_messages=arrived, on_end=ended
+            partition.subject,
+            batch=count,
+            bytes_max=bytes_max,
+            expires_s=expires_s,
+            on_messages=arrived,
+            on_end=ended,
         )
         partition.pull = pull if expires_s > 0 else None
 
@@ -392,16 +403,12 @@ class GroupReader(Generic[_M]):
 
     def _keep(self, partition: Partition, frames: Sequence[MessageFrame]) -> None:
         if self._closed:
-            for frame in frames:
-                self._give_back(frame)
+            give_back(self._connection, frames)
         else:
             partition.buffer.keep(frames, time.monotonic())
             if self._refreshing is None:
                 self._refresh_later()
         self._changed.set()
-
-    def _give_back(self, frame: MessageFrame) -> None:
-        give_back(self._connection, frame[3])
 
     async def _check_alive(self, chosen: list[Partition]) -> bool:
         """False if the engine did not find the group just now; raises if it is gone for good."""
@@ -445,9 +452,8 @@ class GroupReader(Generic[_M]):
         self._drop_expired()
         now = time.monotonic()
         oldest = now - _HELD_ACK_TIMES_MAX * self._max_ack_time_s
-        if self._connection.is_connected:
-            for partition in self._partitions.values():
-                self._tell_in_progress(partition.buffer.renew(now, oldest))
+        for partition in self._partitions.values():
+            renew(self._connection, partition.buffer.renew(now, oldest))
         if self.buffered:
             self._refresh_later()
 
@@ -463,15 +469,9 @@ class GroupReader(Generic[_M]):
         taken: list[_M] = []
         for frames, until in partition.buffer.take(count):
             if until - now < _FRESH_SHARE * self._expiry_s:
-                self._tell_in_progress(frames)
+                renew(self._connection, frames)
             taken += [make_message(number, frame) for frame in frames]
         return taken
-
-    def _tell_in_progress(self, frames: Iterable[MessageFrame]) -> None:
-        """As far as it can be told; where it cannot, the message may come once more."""
-        with contextlib.suppress(MemphisConnectError):
-            for frame in frames:
-                self._connection.publish(frame[3], IN_PROGRESS)
 
     def _has_fresh(self, partition: Partition, now: float) -> bool:
         partition.buffer.drop_expired(now)
@@ -482,12 +482,6 @@ class GroupReader(Generic[_M]):
         first = self._first % len(numbers)
         self._first += 1
         return [self._partitions[n] for n in itertools.chain(numbers[first:], numbers[:first])]
-
-
-def give_back(connection: Connection, ack_subject: bytes) -> None:
-    """Have a message that nobody here takes delivered to another member of its group."""
-    if connection.is_connected:
-        connection.publish(ack_subject, AGAIN)
 
 
 def _ready(chosen: list[Partition]) -> int:

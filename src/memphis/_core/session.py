@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memphis._core.reader import give_back
+from memphis._core.claims import give_back
 from memphis._core.rpc import Rpc
 from memphis._core.station_state import StationStates
 from memphis._core.tasks import TaskOwner
@@ -25,7 +25,7 @@ class Session:
         self.states = StationStates(connection, self.rpc, self.tasks)
         self.publisher = Publisher(connection)
         # What comes after its pull was cancelled: the next member shall have it at once.
-        self.puller = Puller(connection, on_stray=lambda frame: give_back(connection, frame[3]))
+        self.puller = Puller(connection, on_stray=lambda frame: give_back(connection, [frame]))
 
     @classmethod
     async def open(cls, options: ConnectOptions, connection_id: str) -> Session:

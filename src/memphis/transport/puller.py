@@ -43,7 +43,7 @@ class PullEnd(Enum):
     """How a pull ended."""
 
     FILLED = "filled"
-    """All messages came."""
+    """All messages came, or as many bytes as were asked for: there may be more."""
     EMPTY = "empty"
     """The engine had no (more) messages within the time."""
     GONE = "gone"
@@ -66,6 +66,7 @@ class Pull:
 
     __slots__ = (
         "_slot",
+        "batch",
         "deadline",
         "number",
         "on_end",
@@ -86,7 +87,7 @@ class Pull:
     ) -> None:
         self._slot = slot
         self.number = number
-        self.outstanding = batch
+        self.batch = self.outstanding = batch
         self.deadline = deadline
         self.on_messages = on_messages
         self.on_end = on_end
@@ -144,6 +145,7 @@ class Puller:
         subject: bytes,
         *,
         batch: int,
+        bytes_max: int,
         expires_s: float,
         on_messages: Callable[[Sequence[MessageFrame]], None],
         on_end: Callable[[PullEnd], None],
@@ -157,6 +159,8 @@ class Puller:
         Args:
             subject: The CONSUMER.MSG.NEXT subject of the consumer.
             batch: How many messages at most, 1 or more.
+            bytes_max: How many bytes at most, control lines included; more than any one message has. The
+                engine drops a connection for which it holds more than it may.
             expires_s: How long the engine may wait for messages to appear; 0: only what is there.
             on_messages: Gets the message frames, as many together as came together.
             on_end: Gets how it ended.
@@ -176,7 +180,7 @@ class Puller:
             reply = b"%b%d" % (slot.prefix, number)
             # Before the acknowledgements of the last batch: the engine can look for messages while
             # it reads those, and our consumers have no limit of unacknowledged messages.
-            request = encode_publish(subject, _request(batch, expires_s), reply)
+            request = encode_publish(subject, _request(batch, bytes_max, expires_s), reply)
             self._connection.write_now(request, is_urgent=True)
             self._timer.note(deadline)
         else:
@@ -311,7 +315,12 @@ class _Slot:
         pull.text = (
             frame[4].partition(b"\r\n")[0][_STATUS_LENGTH + 4 :].strip().decode("utf-8", "replace")
         )
-        self.end(classify_status(status, pull.text))
+        how = classify_status(status, pull.text)
+        if how is PullEnd.FILLED and pull.outstanding == pull.batch:
+            how = (
+                PullEnd.LOST
+            )  # not even one message fits: asking at once again would go on for ever
+        self.end(how)
 
     def end_if_open(self, pull: Pull, how: PullEnd) -> None:
         """End this pull, unless it has ended already."""
@@ -350,12 +359,15 @@ def classify_status(status: int, text: str) -> PullEnd:
         return PullEnd.EMPTY
     if status == _NO_RESPONDERS:
         return PullEnd.GONE
+    if status == _CONFLICT and text.lower().startswith("message size exceeds maxbytes"):
+        return PullEnd.FILLED
     if status == _CONFLICT and text.lower().startswith(("consumer deleted", "stream deleted")):
         return PullEnd.GONE
     return PullEnd.LOST
 
 
-def _request(batch: int, expires_s: float) -> bytes:
+def _request(batch: int, bytes_max: int, expires_s: float) -> bytes:
+    limits = {"batch": batch, "max_bytes": bytes_max}
     if expires_s <= 0:
-        return json.dumps({"batch": batch, "no_wait": True}).encode()
-    return json.dumps({"batch": batch, "expires": int(expires_s * _NANOSECONDS)}).encode()
+        return json.dumps({**limits, "no_wait": True}).encode()
+    return json.dumps({**limits, "expires": int(expires_s * _NANOSECONDS)}).encode()

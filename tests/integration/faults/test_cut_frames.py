@@ -63,7 +63,12 @@ class PullLoop:
                 ended.set()
 
             self._puller.pull(
-                self._subject, batch=BATCH, expires_s=1, on_messages=self._arrived, on_end=over
+                self._subject,
+                batch=BATCH,
+                bytes_max=1 << 25,
+                expires_s=1,
+                on_messages=self._arrived,
+                on_end=over,
             )
             await ended.wait()
 

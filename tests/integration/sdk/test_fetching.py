@@ -342,3 +342,17 @@ async def test_fetch_messages_after_the_station_was_removed(memphis, name):
     await memphis.produce(name, "p", b"2")
     assert numbers_of(await memphis.fetch_messages(name, "c")) == [2]
     assert len(memphis._users._consumers) == 1
+
+
+async def test_large_messages_in_large_batches(memphis, name):
+    """More bytes than the engine holds for a connection come all the same, each once."""
+    await memphis.station(name, partitions_number=2)
+    producer = await memphis.producer(name, "p")
+    for number in range(400):
+        await producer.produce(b"%-262144d" % number, nonblocking=True)
+    await producer.flush()
+    consumer = await memphis.consumer(name, "c", max_ack_time_ms=60_000)
+    messages = await read(consumer, 400)
+    assert sorted(numbers_of(messages)) == list(range(400))
+    assert {message.delivery_count for message in messages} == {1}
+    assert memphis._session.connection.statistics().reconnects == 0

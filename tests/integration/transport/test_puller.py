@@ -18,6 +18,7 @@ from tests.fixtures.transport import (
     create_consumer,
     create_stream,
     jetstream,
+    send,
     send_numbers,
 )
 from tests.waiting import eventually
@@ -26,13 +27,25 @@ from tests.waiting import eventually
 class Batch:
     """What one pull brought, and how it ended."""
 
-    def __init__(self, puller: Puller, subject: bytes, batch: int, expires_s: float) -> None:
+    def __init__(
+        self,
+        puller: Puller,
+        subject: bytes,
+        batch: int,
+        expires_s: float,
+        bytes_max: int = 1 << 25,
+    ) -> None:
         self.payloads: list[bytes] = []
         self.replies: list[bytes] = []
         self.ends: list[PullEnd] = []
         self.ended = asyncio.Event()
         self.pull: Pull = puller.pull(
-            subject, batch=batch, expires_s=expires_s, on_messages=self._got, on_end=self._over
+            subject,
+            batch=batch,
+            bytes_max=bytes_max,
+            expires_s=expires_s,
+            on_messages=self._got,
+            on_end=self._over,
         )
 
     def _got(self, frames: Sequence[MessageFrame]) -> None:
@@ -86,6 +99,30 @@ async def test_filled_then_empty(shared_engine: Engine, connect: Connect) -> Non
     assert info["num_ack_pending"] == 0
     assert puller.statistics().open_pulls == 0
     assert puller.statistics().free_slots == 1
+
+
+@pytest.mark.parametrize("expires_s", [0, 10])
+async def test_no_more_bytes_than_asked_for(
+    shared_engine: Engine, connect: Connect, expires_s: float
+) -> None:
+    """A pull that has had its bytes ends as filled; one too small for any message does not."""
+    connection = await connect(shared_engine.address)
+    name = f"bytes-{expires_s}"
+    subject = await prepared(connection, name, 0)
+    publisher = Publisher(connection)
+    for number in range(5):
+        await send(publisher, f"{name}.in".encode(), b"%01000d" % number, resend_s=0, deadline_s=5)
+    puller = Puller(connection)
+    some = Batch(puller, subject, 10, expires_s, bytes_max=3500)
+    assert await some.end() is PullEnd.FILLED
+    assert [int(payload) for payload in some.payloads] == [0, 1, 2]
+    rest = Batch(puller, subject, 2, expires_s, bytes_max=3500)
+    assert await rest.end() is PullEnd.FILLED
+    assert [int(payload) for payload in rest.payloads] == [3, 4]
+    await send(publisher, f"{name}.in".encode(), bytes(1000), resend_s=0, deadline_s=5)
+    too_small = Batch(puller, subject, 1, expires_s, bytes_max=500)
+    assert await too_small.end() is PullEnd.LOST
+    assert too_small.payloads == []
 
 
 async def test_overlapping_pulls_share_without_mixing_up(
@@ -239,7 +276,14 @@ async def test_callbacks_that_fail_end_nothing_but_themselves(
         raise RuntimeError("on purpose")
 
     with caplog.at_level(logging.CRITICAL, logger="memphis"):
-        puller.pull(subject, batch=2, expires_s=5, on_messages=fail_message, on_end=fail_end)
+        puller.pull(
+            subject,
+            batch=2,
+            bytes_max=1 << 25,
+            expires_s=5,
+            on_messages=fail_message,
+            on_end=fail_end,
+        )
         other = Batch(puller, subject, 2, 5)
         await eventually(lambda: ends)
         assert await other.end() is PullEnd.FILLED
