@@ -1,5 +1,7 @@
 """The fixtures of all tests, each defined in its own file."""
 
+import signal
+
 pytest_plugins = [
     "tests.fixtures.engine",
     "tests.fixtures.proxy",
@@ -8,3 +10,7 @@ pytest_plugins = [
     "tests.fixtures.broker",
     "tests.fixtures.sdk",
 ]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So it is in a shell's background job, whose children would inherit it and not hear Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
