@@ -16,6 +16,7 @@ Invariant: ``on_end`` is called exactly once for every pull, and every message g
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -285,11 +286,16 @@ class _Slot:
         if len(messages) == len(frames):
             self._deliver(messages)
             return
-        for frame in frames:
-            if not frame[3] and frame[2].startswith(self.prefix):
-                self._status(frame)
+        # A status among them, as the engine adds to every pull with a limit of bytes: still run by run.
+        for is_status, run in itertools.groupby(frames, self._is_status):
+            if is_status:
+                for frame in run:
+                    self._status(frame)
             else:
-                self._deliver([frame])
+                self._deliver(list(run))
+
+    def _is_status(self, frame: MessageFrame) -> bool:
+        return not frame[3] and frame[2].startswith(self.prefix)
 
     def _deliver(self, messages: Sequence[MessageFrame]) -> None:
         pull = self.pull
