@@ -14,12 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from benchmarks import peers
+from benchmarks import ROOT, peers
 from benchmarks.engine import running_engine
 from benchmarks.worker import LIBRARY_MISSING
 from memphis_broker.engine.process import find_binary
 
-ROOT: Final = Path(__file__).resolve().parents[1]
 ORIGINAL_PYTHON: Final = ROOT / ".venv-memphis-py" / "bin" / "python"
 """The interpreter with memphis-py 1.3.1, which `make bench` makes."""
 

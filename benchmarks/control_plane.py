@@ -11,23 +11,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.figures import machine
-from benchmarks.memory import cpu_seconds, proportional_mib, resident_mib
-from memphis import Memphis
+from benchmarks import RESULTS
+from benchmarks.connecting import PASSWORD, connected
+from benchmarks.figures import keep, machine
+from benchmarks.process_memory import cpu_seconds, proportional_mib, resident_mib
 from memphis_broker.testing import BrokerProcess
 from memphis_broker.users.service import ROOT, RootOnlyDirectory
 
-RESULTS: Final = Path(__file__).parent / "results"
 STATIONS: Final = 1000
 AT_ONCE: Final = 32
 CREATIONS_WANTED: Final = 200.0
@@ -41,7 +40,6 @@ _SETTLE_SECONDS: Final = 2.0
 _LISTS: Final = 5
 _LOGINS: Final = 100
 _CHECKS: Final = 1000
-_PASSWORD: Final = "memphis"
 
 
 class Figure(NamedTuple):
@@ -70,8 +68,7 @@ async def measure_stations(port: int, count: int) -> list[Figure]:
     """Create half of the stations one after another and half 32 at once, then list them."""
     in_turn = max(1, count // 2)
     at_once = max(1, count - in_turn)
-    async with Memphis() as memphis:
-        await _connect(memphis, port)
+    async with await connected(port) as memphis:
         before = time.perf_counter()
         for number in range(in_turn):
             await memphis.station(f"turn-{number}")
@@ -107,9 +104,8 @@ async def measure_logins(port: int, count: int) -> list[Figure]:
     """The median of a whole ``connect``, and the same without the check of the password."""
     logins = []
     for _ in range(count):
-        memphis = Memphis()
         before = time.perf_counter()
-        await _connect(memphis, port)
+        memphis = await connected(port)
         logins.append(time.perf_counter() - before)
         await memphis.close()
     login_ms, check_ms = 1000 * statistics.median(logins), 1000 * check_seconds()
@@ -122,11 +118,11 @@ async def measure_logins(port: int, count: int) -> list[Figure]:
 
 def check_seconds() -> float:
     """What the broker's own check of a right password takes; the median."""
-    directory = RootOnlyDirectory(_PASSWORD)
+    directory = RootOnlyDirectory(PASSWORD)
     times = []
     for _ in range(_CHECKS):
         before = time.perf_counter()
-        matches = directory.password_matches(ROOT, _PASSWORD)
+        matches = directory.password_matches(ROOT, PASSWORD)
         times.append(time.perf_counter() - before)
         assert matches, "the right password is refused"
     return statistics.median(times)
@@ -167,10 +163,6 @@ def together(figures: Sequence[Figure]) -> list[Figure]:
     ]
 
 
-async def _connect(memphis: Memphis, port: int) -> None:
-    await memphis.connect("127.0.0.1", "root", password=_PASSWORD, port=port)
-
-
 def print_figures(figures: Sequence[Figure]) -> None:
     """A line each: what | measured | wanted."""
     for one in figures:
@@ -191,7 +183,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if min(arguments.stations, arguments.logins, arguments.idle_seconds) <= 0:
         parser.error("every number must be above 0")
-    on: dict[str, Any] = machine()
+    on = machine()
     figures: list[Figure] = []
     with BrokerProcess() as idle:
         figures += measure_idle("new, idle", idle, arguments.idle_seconds)
@@ -203,9 +195,8 @@ def main() -> None:
         figures += measure_idle(what, broker, arguments.idle_seconds)
     print_figures(figures)
     out = arguments.out / f"control-plane-{on['commit']}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    kept = {"on": on, "stations": arguments.stations, "figures": [one.as_json() for one in figures]}
-    out.write_text(json.dumps(kept, indent=1) + "\n")
+    measured = [one.as_json() for one in figures]
+    keep(out, {"on": on, "stations": arguments.stations, "figures": measured})
     print(f"kept in {out.name}")
 
 

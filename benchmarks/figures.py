@@ -1,14 +1,18 @@
-"""From measurements to medians and spreads, and what they were measured on."""
+"""From measurements to medians and spreads, what they were measured on, and where they are kept."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import platform
 import statistics
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from benchmarks import ROOT
 
 Measurement = dict[str, Any]
 """One client, one row, one size, one round."""
@@ -57,7 +61,7 @@ def machine() -> dict[str, object]:
     """What the figures were measured on."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -71,6 +75,12 @@ def machine() -> dict[str, object]:
         "system": f"{platform.system()} {platform.release()}",
         "when": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
+
+
+def keep(file: Path, result: Mapping[str, object]) -> None:
+    """Write figures as JSON, into a folder that is made if need be."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _processor() -> str:

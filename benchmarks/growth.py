@@ -13,24 +13,22 @@ fetches them by the 500 and acknowledges each.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import os
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.memory import peak_mib
-from memphis import Memphis, Producer
+from benchmarks import RESULTS, ROOT
+from benchmarks.engine import running_engine
+from benchmarks.figures import keep, machine
+from benchmarks.growth_work import Point
+from benchmarks.plot import draw_panels, missing
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = Path(__file__).parent / "results"
 MESSAGES: Final = 100_000
 """Of a point, unless they would be more than BYTES_MAX."""
 BYTES_MAX: Final = 200_000_000
@@ -38,25 +36,7 @@ DEPTH: Final = 5_000_000
 _SLICES: Final = 10
 _HEADER_ROOM: Final = 1024
 """The engine's largest message counts the headers that the SDK adds."""
-_BATCH: Final = 500
-_LOOKS_MAX: Final = 50
-_LISTS: Final = 5
 _WORK_SECONDS_MAX: Final = 900
-_SILENCE_SECONDS: Final = 30.0
-_WORKER: Final = "point"
-
-
-class Point(NamedTuple):
-    """One place on the x axis."""
-
-    x: int
-    messages: int = 0
-    size: int = 256
-    partitions: int = 1
-    producers: int = 1
-    stations: int = 0
-    """How many there are at the end; 0 where messages are measured."""
-    stations_before: int = 0
 
 
 class Question(NamedTuple):
@@ -119,96 +99,6 @@ def questions(scale: float, points_max: int = _SLICES) -> dict[str, Question]:
     }  # fmt: skip
 
 
-# The measured process: one piece of work at one point, printed as one line of JSON.
-
-
-async def produce(memphis: Memphis, station: str, point: Point) -> dict[str, float]:
-    """All messages, from as many tasks as there are producers."""
-    # A day, not the default hour: what the first slice stored must still be there at the last.
-    await memphis.station(station, retention_value=86_400, partitions_number=point.partitions)
-    producers = [
-        await memphis.producer(station, f"producer-{number}") for number in range(point.producers)
-    ]
-    payload, share = b"0" * point.size, point.messages // point.producers
-
-    async def one(producer: Producer) -> None:
-        for _ in range(share):
-            await producer.produce(payload, nonblocking=True)
-        await producer.flush()
-
-    before = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for producer in producers:
-            group.create_task(one(producer))
-    return _rate(share * point.producers, before)
-
-
-async def fetch(memphis: Memphis, station: str, point: Point) -> dict[str, float]:
-    """As many messages as were produced, each acknowledged."""
-    consumer = await memphis.consumer(station, "reader", batch_size=_BATCH, pull_interval_ms=0)
-    done = 0
-    before = last = time.perf_counter()
-    while done < point.messages:
-        # Never more than there is: a batch that cannot fill waits for its time to pass.
-        for message in await consumer.fetch(min(_BATCH, point.messages - done)):
-            message.get_data()
-            await message.ack()
-            done += 1
-            last = time.perf_counter()
-        if time.perf_counter() - last > _SILENCE_SECONDS:
-            raise TimeoutError(f"{station}: only {done} of {point.messages} messages came")
-    return _rate(done, before)
-
-
-async def manage(memphis: Memphis, station: str, point: Point) -> dict[str, float]:
-    """Create stations, one after another, up to the point's number; list all, look at some."""
-    before = time.perf_counter()
-    for number in range(point.stations_before, point.stations):
-        await memphis.station(f"{station}-{number}")
-    created = time.perf_counter() - before
-
-    lists = []
-    for _ in range(_LISTS):
-        before = time.perf_counter()
-        found = len(await memphis.stations())
-        lists.append(time.perf_counter() - before)
-
-    looked = range(0, point.stations, max(1, point.stations // _LOOKS_MAX))
-    handles = [await memphis.existing_station(f"{station}-{number}") for number in looked]
-    before = time.perf_counter()
-    for handle in handles:
-        await handle.info()
-    return {
-        "stations": found,
-        "created": point.stations - point.stations_before,
-        "create_seconds": created / (point.stations - point.stations_before),
-        "list_seconds": statistics.median(lists),
-        "info_seconds": (time.perf_counter() - before) / len(handles),
-    }
-
-
-WORK: Final = {"produce": produce, "fetch": fetch, "manage": manage}
-
-
-def _rate(messages: int, before: float) -> dict[str, float]:
-    seconds = time.perf_counter() - before
-    return {"messages": messages, "seconds": seconds, "rate": messages / seconds}
-
-
-async def work(kind: str, port: int, station: str, point: Point) -> dict[str, float]:
-    """Connect, do one piece of work, and say what it took; connecting is not part of it."""
-    async with Memphis() as memphis:
-        await memphis.connect("127.0.0.1", "root", password="memphis", port=port)
-        found = await WORK[kind](memphis, station, point)
-        if point.messages:
-            info = await (await memphis.existing_station(station)).info()
-            found["station_messages"] = info.messages
-    return {**found, "memory_mib": peak_mib(os.getpid())}
-
-
-# The measuring process: rounds of questions of points.
-
-
 def measure_question(question: Question, port: int) -> Iterator[dict[str, Any]]:
     """Every piece of work of every point, once, on an engine without stations."""
     for number, point in enumerate(question.points):
@@ -220,9 +110,9 @@ def measure_question(question: Question, port: int) -> Iterator[dict[str, Any]]:
 
 
 def _run_worker(kind: str, port: int, station: str, point: Point) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.growth", _WORKER]
+    command = [sys.executable, "-m", "benchmarks.growth_work", kind, str(port), station]
     done = subprocess.run(
-        [*command, kind, str(port), station, json.dumps(point._asdict())],
+        [*command, json.dumps(point._asdict())],
         cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=_WORK_SECONDS_MAX, check=False,
     )  # fmt: skip
     if done.returncode:
@@ -282,7 +172,6 @@ def print_table(question: Question, points: list[dict[str, Any]]) -> None:
 
 def draw(path: Path, question: Question, points: list[dict[str, Any]]) -> None:
     """A picture with a panel per unit."""
-    from benchmarks.plot import draw_panels  # noqa: PLC0415 - the measured process goes without
 
     def line(kind: str, name: str, factor: float = 1.0) -> list[tuple[float, float]]:
         return [(point["x"], factor * point[kind][name]) for point in points]
@@ -312,26 +201,20 @@ def draw(path: Path, question: Question, points: list[dict[str, Any]]) -> None:
     draw_panels(path, question.title, question.x_label, panels, log_x=not question.one_station)
 
 
-def measure_all(arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
-    """All rounds of all chosen questions."""
-    from benchmarks.engine import running_engine  # noqa: PLC0415 - as in draw
-
-    asked = questions(arguments.scale, arguments.points)
-    rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in arguments.only}
-    for number in range(arguments.rounds):
-        for name in arguments.only:
+def measure_all(asked: Mapping[str, Question], rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """All rounds of these questions."""
+    measured: dict[str, list[dict[str, Any]]] = {name: [] for name in asked}
+    for number in range(rounds):
+        for name, question in asked.items():
             with running_engine() as engine:
-                for found in measure_question(asked[name], engine.port):
-                    rounds[name].append({"round": number, **found})
+                for found in measure_question(question, engine.port):
+                    measured[name].append({"round": number, **found})
             print(f"round {number + 1}: {name} is done")
-    return rounds
+    return measured
 
 
 def main() -> None:
     """Measure, print, keep the figures, and draw them where that can be done."""
-    from benchmarks.figures import machine  # noqa: PLC0415 - as in draw
-    from benchmarks.plot import missing  # noqa: PLC0415 - as in draw
-
     parser = argparse.ArgumentParser(description=__doc__)
     names = list(questions(1.0))
     parser.add_argument("--rounds", type=int, default=3)
@@ -346,19 +229,16 @@ def main() -> None:
     on, lacks = machine(), missing()
     if lacks:
         print(f"nothing will be drawn: {lacks}", flush=True)
-    rounds = measure_all(arguments)
-    for name in arguments.only:
-        question, points = (
-            questions(arguments.scale, arguments.points)[name],
-            summarize(rounds[name]),
-        )
+    known = questions(arguments.scale, arguments.points)
+    asked = {name: known[name] for name in arguments.only}
+    for name, rounds in measure_all(asked, arguments.rounds).items():
+        question, points = asked[name], summarize(rounds)
         kept = {
             "on": on, "question": name, "title": question.title, "x": question.x_label,
-            "scale": arguments.scale, "points": points, "rounds": rounds[name],
+            "scale": arguments.scale, "points": points, "rounds": rounds,
         }  # fmt: skip
         file = arguments.out / f"growth-{name}-{on['commit']}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(kept, indent=1) + "\n")
+        keep(file, kept)
         print_table(question, points)
         print(f"kept in {file.name}")
         if not lacks:
@@ -366,12 +246,5 @@ def main() -> None:
             print(f"drawn in {file.stem}.svg")
 
 
-def _main_of_worker(kind: str, port: str, station: str, point: str) -> None:
-    print(json.dumps(asyncio.run(work(kind, int(port), station, Point(**json.loads(point))))))
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == [_WORKER]:
-        _main_of_worker(*sys.argv[2:])
-    else:
-        main()
+    main()

@@ -5,8 +5,8 @@ plain, and once with the engine stopped for a while in the middle. The run is cu
 each, the peak of every process is kept. Printed is the peak of the last fifth in terms of the
 first's, which stays near 1 where nothing piles up. It also says whether every message arrived.
 
-The functions about processes serve the other measurements as well. They read ``/proc``, so this
-file is for Linux. Invariant: no figure includes what a process held before its own fifth.
+It reads ``/proc``, so it is for Linux. Invariant: no figure includes what a process held before its
+own fifth.
 """
 
 from __future__ import annotations
@@ -18,151 +18,25 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from memphis import Memphis
+from benchmarks import RESULTS, ROOT
+from benchmarks.connecting import connected
+from benchmarks.figures import keep, machine
+from benchmarks.memory_clients import PARTS, STATION
+from benchmarks.process_memory import peak_mib, reset_peak, resident_mib
+from memphis_broker.testing import BrokerProcess
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = Path(__file__).parent / "results"
-PARTS: Final = 5
 WANTED_RATIO: Final = 1.1
 MESSAGES: Final = 5_000_000
-PAYLOAD_BYTES: Final = 256
 STOP_SECONDS: Final = 10.0
 RUNS: Final = ("plain", "stopped")
-_STATION: Final = "memory"
-_BATCH: Final = 500
-_NUMBER_BYTES: Final = 8
-_SILENCE_SECONDS: Final = 60.0
-"""A consumer that gets nothing for so long reports what is missing."""
 _STOP_AFTER_PART: Final = 2
 _RUN_SECONDS_MAX: Final = 3600.0
-_RESET_PEAK: Final = "5"
-_KIB: Final = 1024.0
-
-
-# What /proc knows about a process.
-
-
-def resident_mib(pid: int) -> float:
-    """The memory that a process holds now."""
-    return _from_status(pid, "VmRSS")
-
-
-def peak_mib(pid: int) -> float:
-    """The most that a process has held since it started, or since :func:`reset_peak`."""
-    return _from_status(pid, "VmHWM")
-
-
-def reset_peak(pid: int) -> None:
-    """Begin a new peak of memory, at what the process holds now."""
-    Path(f"/proc/{pid}/clear_refs").write_text(_RESET_PEAK, encoding="ascii")
-
-
-def proportional_mib(pid: int) -> float:
-    """The memory of a process, with what it shares with others divided among them."""
-    return _field(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has used since it started; it moves in hundredths."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    # The 14th and 15th field of the line; the name, which may hold blanks, ends the second.
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _from_status(pid: int, field: str) -> float:
-    return _field(Path(f"/proc/{pid}/status"), field)
-
-
-def _field(path: Path, field: str) -> float:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) / _KIB
-    raise ValueError(f"{path} says nothing about {field}")
-
-
-# The two clients, each in a process of its own. They print a line of JSON per fifth.
-
-
-class _Marks:
-    """Prints the memory of this process after each fifth of the messages."""
-
-    def __init__(self, messages: int) -> None:
-        self._messages = messages
-        self._part = 0
-        self.next = self._place(1)
-        reset_peak(os.getpid())
-
-    def _place(self, part: int) -> int:
-        return self._messages * part // PARTS
-
-    def pass_one(self, done: int) -> None:
-        """Call it when ``done`` has reached ``next``."""
-        pid = os.getpid()
-        _say(messages=done, peak_mib=peak_mib(pid), resident_mib=resident_mib(pid))
-        reset_peak(pid)
-        self._part += 1
-        self.next = self._place(self._part + 1) if self._part < PARTS else sys.maxsize
-
-
-def _say(**figures: object) -> None:
-    print(json.dumps(figures), flush=True)
-
-
-async def _connected(port: int) -> Memphis:
-    memphis = Memphis()
-    await memphis.connect("127.0.0.1", "root", password="memphis", port=port)
-    return memphis
-
-
-async def produce(port: int, messages: int) -> None:
-    """Every message is confirmed, and none is waited for; each begins with its number."""
-    memphis = await _connected(port)
-    producer = await memphis.producer(_STATION, "memory")
-    filler = b"0" * (PAYLOAD_BYTES - _NUMBER_BYTES)
-    marks = _Marks(messages)
-    for number in range(messages):
-        if number == marks.next:
-            marks.pass_one(number)
-        await producer.produce(number.to_bytes(_NUMBER_BYTES, "big") + filler, nonblocking=True)
-    await producer.flush()
-    marks.pass_one(messages)
-    await memphis.close()
-    _say(confirmed=messages)
-
-
-async def consume(port: int, messages: int) -> None:
-    """Fetch and acknowledge, and keep one bit per message to know which have come."""
-    memphis = await _connected(port)
-    consumer = await memphis.consumer(_STATION, "memory", batch_size=_BATCH, pull_interval_ms=0)
-    seen = bytearray(messages // 8 + 1)
-    distinct = repeated = 0
-    marks = _Marks(messages)
-    last = time.monotonic()
-    while distinct < messages and time.monotonic() - last < _SILENCE_SECONDS:
-        for message in await consumer.fetch(_BATCH):
-            number = int.from_bytes(message.get_data()[:_NUMBER_BYTES], "big")
-            bit = 1 << (number & 7)
-            if seen[number >> 3] & bit:
-                repeated += 1
-            else:
-                seen[number >> 3] |= bit
-                distinct += 1
-            await message.ack()
-            last = time.monotonic()
-            if distinct == marks.next:
-                marks.pass_one(distinct)
-    await memphis.close()
-    _say(received=distinct, lost=messages - distinct, repeated=repeated)
-
-
-# One run: a broker, the two clients, and what all of them hold.
 
 
 class Track:
@@ -236,9 +110,9 @@ class _Meter:
 
 async def measure(run: _Run) -> dict[str, Any]:
     """Both clients to their ends; each process's fifths, and how many messages arrived."""
-    async with await _connected(run.port) as memphis:
+    async with await connected(run.port) as memphis:
         # Kept for longer than the default hour: a slow machine must not lose what it has not read.
-        await memphis.station(_STATION, retention_value=86_400)
+        await memphis.station(STATION, retention_value=86_400)
     meter = _Meter(run)
     for pid in run.pids.values():
         reset_peak(pid)
@@ -255,9 +129,9 @@ async def measure(run: _Run) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def _client(name: str, run: _Run) -> AsyncIterator[asyncio.subprocess.Process]:
-    command = (sys.executable, "-m", "benchmarks.memory", name, str(run.port), str(run.messages))
+    module, numbers = "benchmarks.memory_clients", (str(run.port), str(run.messages))
     client = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", module, name, *numbers, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     try:
         yield client
@@ -268,24 +142,15 @@ async def _client(name: str, run: _Run) -> AsyncIterator[asyncio.subprocess.Proc
 
 
 async def _stop_for(pid: int, seconds: float) -> None:
-    with _stopped(pid):
-        await asyncio.sleep(seconds)
-
-
-@contextlib.contextmanager
-def _stopped(pid: int) -> Iterator[None]:
     os.kill(pid, signal.SIGSTOP)
     try:
-        yield
+        await asyncio.sleep(seconds)
     finally:
         os.kill(pid, signal.SIGCONT)
 
 
 def measure_on_new_broker(messages: int, stop_seconds: float) -> dict[str, Any]:
     """One run on a broker and engine of its own."""
-    # The clients, which are this module as well, must not hold the broker's code.
-    from memphis_broker.testing import BrokerProcess  # noqa: PLC0415
-
     with BrokerProcess() as broker:
         pids = {"broker": broker.pid, "engine": broker.engine_pid}
         return asyncio.run(measure(_Run(broker.port, pids, messages, stop_seconds)))
@@ -316,8 +181,6 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.messages < PARTS:
         parser.error(f"--messages: at least {PARTS}")
-    from benchmarks.figures import machine  # noqa: PLC0415 - it imports what the clients do not need
-
     runs: dict[str, Any] = {}
     for name in arguments.only:
         stop_seconds = arguments.stop_seconds if name == "stopped" else 0.0
@@ -325,17 +188,9 @@ def main() -> None:
         print_run(name, runs[name])
     on = machine()
     out = arguments.out / f"memory-{on['commit']}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(
-        json.dumps({"on": on, "wanted_ratio": WANTED_RATIO, "runs": runs}, indent=1) + "\n"
-    )
+    keep(out, {"on": on, "wanted_ratio": WANTED_RATIO, "runs": runs})
     print(f"kept in {out.name}")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["producer"]:
-        asyncio.run(produce(*map(int, sys.argv[2:])))
-    elif sys.argv[1:2] == ["consumer"]:
-        asyncio.run(consume(*map(int, sys.argv[2:])))
-    else:
-        main()
+    main()

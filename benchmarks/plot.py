@@ -95,13 +95,6 @@ def draw_bars(
         figure.legend(loc="outside lower center", ncols=min(4, max(1, len(clients))))
 
 
-def draw_lines(
-    path: Path, title: str, x_label: str, y_label: str, series: Mapping[str, Line]
-) -> None:
-    """One line per series over a logarithmic x axis, which ends in ticks at the measured points."""
-    draw_panels(path, title, x_label, {y_label: series})
-
-
 def draw_panels(
     path: Path,
     title: str,

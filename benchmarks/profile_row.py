@@ -14,23 +14,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.clients import ROWS
-from benchmarks.contenders import OURS, all_contenders, present, running_servers
-from benchmarks.run import MESSAGES, Trial, measure_trial
-from memphis import Memphis
+from benchmarks.contenders import OURS, all_contenders, present
+from benchmarks.run import MESSAGES, Trial, measure_trial, open_places, whole_batches
 
 _SCALE = 0.5
 
 
 async def profile_row(trial: Trial, lines: int) -> None:
     """Profile the row and print the ``lines`` costliest functions."""
-    server = trial.contender.server_for(trial.row)
-    with running_servers([server]) as ports:
-        if not trial.contender.uses_the_engine:
-            await measure_trial(trial, "profile", ports[server], None, lines)
-            return
-        async with Memphis() as memphis:
-            await memphis.connect("127.0.0.1", "root", password="memphis", port=ports[server])
-            await measure_trial(trial, "profile", ports[server], memphis, lines)
+    async with open_places([trial.server]) as places:
+        await measure_trial(trial, "profile", places[trial.server], lines)
 
 
 def main() -> None:
@@ -47,7 +40,7 @@ def main() -> None:
     if not present([contender]):
         raise SystemExit(1)
     messages = arguments.messages or int(MESSAGES[arguments.row] * _SCALE * contender.share)
-    trial = Trial(contender, arguments.row, arguments.size, messages // 500 * 500 or 500)
+    trial = Trial(contender, arguments.row, arguments.size, whole_batches(messages))
     asyncio.run(profile_row(trial, arguments.lines))
 
 

@@ -25,8 +25,8 @@ def print_table(summary: Summary, names: Mapping[str, str]) -> None:
                         "peak MiB"):  # fmt: skip
             table.add_column(heading, justify="left" if heading == "client" else "right")
         are_clients = names.keys() >= clients.keys()
-        order = _speed if are_clients else _no_order
-        for client, figures in sorted(clients.items(), key=order):
+        lines = sorted(clients.items(), key=_speed) if are_clients else clients.items()
+        for client, figures in lines:
             table.add_row(names.get(client, client), *_cells(figures, clients.get(OURS, {})))
         console.print(table)
 
@@ -41,11 +41,6 @@ def _console() -> Console:
 def _speed(item: tuple[str, Mapping[str, float]]) -> float:
     figures = item[1]
     return -figures["rate"] if "rate" in figures else figures["p50_us"]
-
-
-def _no_order(item: tuple[str, Mapping[str, float]]) -> float:
-    del item
-    return 0.0
 
 
 def _cells(figures: Mapping[str, float], ours: Mapping[str, float]) -> list[str]:

@@ -10,15 +10,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import sys
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.clients import CONSUMING_ROWS, ROWS, STAMP_BYTES
+from benchmarks import RESULTS
+from benchmarks.clients import BATCH, CONSUMING_ROWS, ROWS, STAMP_BYTES
+from benchmarks.connecting import connected
 from benchmarks.contenders import (
+    ENGINE,
+    FAST_ENGINE,
     LATENCY_RATE,
     ORIGINAL_PYTHON,
     OURS,
@@ -30,14 +34,13 @@ from benchmarks.contenders import (
     running_servers,
     server_versions,
 )
-from benchmarks.figures import Measurement, machine, summarize
+from benchmarks.figures import Measurement, keep, machine, summarize
 from benchmarks.plot import missing
 from benchmarks.ratios import reached_ratios
 from benchmarks.report import draw_plots, print_ratios, print_table
 from benchmarks.stations import prepared_station
 from memphis import Memphis
 
-RESULTS = Path(__file__).parent / "results"
 MESSAGES = {
     "produce_awaited": 5_000,
     "produce_nonblocking": 200_000,
@@ -51,7 +54,6 @@ SIZED_ROWS = ("produce_awaited", "produce_nonblocking", "fetch_ack")
 """What is also measured for payloads of other sizes, for this SDK."""
 SIZED_BYTES_MAX = 200_000_000
 """Payload of one such measurement: large messages are fewer."""
-_STEP = 500
 
 
 class Trial(NamedTuple):
@@ -61,6 +63,11 @@ class Trial(NamedTuple):
     row: str
     size: int
     messages: int
+
+    @property
+    def server(self) -> str:
+        """What it runs against."""
+        return self.contender.server_for(self.row)
 
 
 def plan(
@@ -73,52 +80,61 @@ def plan(
         for contender, description in taking_part.values():
             if row in description.rows:
                 messages = wanted if row == "latency" else wanted * contender.share
-                trials.append(Trial(contender, row, arguments.size, _stepped(messages)))
+                trials.append(Trial(contender, row, arguments.size, whole_batches(messages)))
         if row in SIZED_ROWS and OURS in taking_part:
+            ours = taking_part[OURS][0]
             trials += [
-                Trial(
-                    taking_part[OURS][0], row, size, _stepped(min(wanted, SIZED_BYTES_MAX / size))
-                )
+                Trial(ours, row, size, whole_batches(min(wanted, SIZED_BYTES_MAX / size)))
                 for size in arguments.sizes
                 if size != arguments.size
             ]
     return trials
 
 
-def _stepped(messages: float) -> int:
-    return max(_STEP, int(messages) // _STEP * _STEP)
+def whole_batches(messages: float) -> int:
+    """So many messages or a few less, one batch at least: some clients do nothing smaller."""
+    return max(BATCH, int(messages) // BATCH * BATCH)
+
+
+class Place(NamedTuple):
+    """Where a trial runs."""
+
+    port: int
+    memphis: Memphis | None
+    """For preparing stations on the engine; the other servers are prepared by their clients."""
+
+
+@contextlib.asynccontextmanager
+async def open_places(servers: Iterable[str]) -> AsyncIterator[dict[str, Place]]:
+    """Start servers and connect to the engines among them; all end afterwards."""
+    with running_servers(servers) as ports:
+        async with contextlib.AsyncExitStack() as stack:
+            places: dict[str, Place] = {}
+            for server, port in ports.items():
+                memphis = None
+                if server in {ENGINE, FAST_ENGINE}:
+                    memphis = await stack.enter_async_context(await connected(port))
+                places[server] = Place(port, memphis)
+            yield places
 
 
 async def measure_all(trials: list[Trial], rounds: int) -> list[Measurement]:
     """Every round of every trial, in the order in which they ran."""
     found: list[Measurement] = []
-    servers = {trial.contender.server_for(trial.row) for trial in trials}
-    with running_servers(servers) as ports:
-        async with contextlib.AsyncExitStack() as stack:
-            # Those of the engine are driven over this SDK; the other servers by their clients.
-            connections: dict[str, Memphis] = {}
-            for server in servers:
-                if server.startswith("engine"):
-                    connections[server] = await stack.enter_async_context(Memphis())
-                    await connections[server].connect(
-                        "127.0.0.1", "root", password="memphis", port=ports[server]
-                    )
-            for number in range(rounds):
-                for trial in trials:
-                    server = trial.contender.server_for(trial.row)
-                    outcome = await measure_trial(
-                        trial, f"bench-{len(found)}", ports[server], connections.get(server)
-                    )
-                    found.append(
-                        {"round": number, "client": trial.contender.key, "row": trial.row,
-                         "size": trial.size, **outcome}
-                    )  # fmt: skip
-                    print(_line_of(found[-1]), flush=True)
+    async with open_places({trial.server for trial in trials}) as places:
+        for number in range(rounds):
+            for trial in trials:
+                outcome = await measure_trial(trial, f"bench-{len(found)}", places[trial.server])
+                found.append(
+                    {"round": number, "client": trial.contender.key, "row": trial.row,
+                     "size": trial.size, **outcome}
+                )  # fmt: skip
+                print(_line_of(found[-1]), flush=True)
     return found
 
 
 async def measure_trial(
-    trial: Trial, station: str, port: int, memphis: Memphis | None, profile_lines: int = 0
+    trial: Trial, station: str, place: Place, profile_lines: int = 0
 ) -> dict[str, Any]:
     """Prepare a station, or have the client prepare what it has instead, and run the row.
 
@@ -126,14 +142,14 @@ async def measure_trial(
         SystemExit: The worker failed, or did not do as many messages as it should.
     """
     contender, row, size, messages = trial
-    target = {"port": port, "station": station, "size": size, "messages": messages}
+    target = {"port": place.port, "station": station, "size": size, "messages": messages}
     target["rate"] = LATENCY_RATE
-    if memphis is None:
+    if place.memphis is None:
         if row in CONSUMING_ROWS:
             await asyncio.to_thread(contender.run, "fill", target)
         outcome = await asyncio.to_thread(contender.run, row, target, profile_lines)
     else:
-        async with prepared_station(memphis, station, row, size, messages):
+        async with prepared_station(place.memphis, station, row, size, messages):
             outcome = await asyncio.to_thread(contender.run, row, target, profile_lines)
     if outcome["messages"] != messages:
         text = f"{contender.key} did {outcome['messages']:,} of {messages:,} messages in {row}"
@@ -211,8 +227,7 @@ def main() -> None:
         "rounds": found,
     }
     out = arguments.out or RESULTS / f"{on['commit']}-{arguments.size}b.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    keep(out, result)
     print_table(summary, names)
     print_ratios(ratios)
     if not lacks:

@@ -2,7 +2,8 @@
 
 A process for each measurement gives every client its own interpreter, its own libraries and a peak
 memory that is nobody else's. It is started by benchmarks/contenders.py, with the interpreter of the
-client; so nothing here may import more than the standard library and benchmarks.clients.
+client; so nothing here may import more than the standard library, benchmarks.clients and
+benchmarks.process_memory.
 """
 
 from __future__ import annotations
@@ -13,15 +14,14 @@ import importlib
 import importlib.metadata
 import json
 import pstats
-import resource
 import sys
 import time
 from collections.abc import Callable
 from cProfile import Profile
-from pathlib import Path
 from typing import Any
 
 from benchmarks.clients import ROWS, Target
+from benchmarks.process_memory import own_peak_mib
 
 LIBRARY_MISSING = 3
 """The exit code when the client's library is not installed; its name is printed."""
@@ -57,7 +57,7 @@ async def measure(
     seconds, cpu = time.perf_counter() - before, time.process_time() - cpu_before
     if profile is not None:
         profile.disable()
-    memory = _peak_memory_mib()
+    memory = own_peak_mib()
     if hasattr(client, "drop"):
         await client.drop()
     await client.close()
@@ -79,15 +79,6 @@ def _import_client(client_module: str) -> Any:
     except ModuleNotFoundError as error:
         print(error.name)
         raise SystemExit(LIBRARY_MISSING) from error
-
-
-def _peak_memory_mib() -> float:
-    """The most that this process has held; getrusage would count what its parent held before."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    line = next(one for one in status.read_text().splitlines() if one.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
 
 
 def _loop_factory(with_uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -4,7 +4,7 @@ A client is a module with
 
 - ``NAME``, for people, and ``LIBRARIES``, the distributions whose versions belong to its figures;
 - a class ``Client`` with any of the methods in :data:`ROWS`; a row that it lacks is not measured for
-  it. Each method does its row ``target.count`` times and returns the number it did; ``latency``
+  it. Each method does its row ``target.messages`` times and returns the number it did; ``latency``
   returns seconds per message instead. ``close`` ends it;
 - ``async def open_client(target) -> Client``, which is not timed.
 
@@ -12,7 +12,8 @@ Clients of the engine find a station that was made, and for :data:`CONSUMING_ROW
 The others have two more methods: ``fill``, run in a process of its own before these rows, and
 ``drop``, which removes what the row left in their server.
 
-A worker process imports exactly one of these modules, so none sees another's libraries.
+A worker process imports exactly one of these modules, so none sees another's libraries. What some
+share is beside them: ``pacing``, ``consuming`` and ``nats_connection``.
 """
 
 from __future__ import annotations

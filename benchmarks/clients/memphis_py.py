@@ -26,10 +26,10 @@ from nats.aio.client import Client as NatsConnection
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from benchmarks.clients import BATCH, HEADERS, Target
+from benchmarks.clients.consuming import fetch_and_ack, handle_and_ack
 from benchmarks.clients.pacing import paced_payloads, seconds_since
 from memphis import Headers, Memphis
 from memphis.consumer import Consumer
-from memphis.message import Message
 from memphis.producer import Producer
 
 NAME = "memphis-py 1.3.1"
@@ -109,34 +109,11 @@ class Client:
 
     async def fetch_ack(self) -> int:
         """Batches of 500, each message acknowledged."""
-        consumer = await self._make_consumer()
-        done = 0
-        while done < self._target.messages:
-            for message in await consumer.fetch(BATCH):
-                message.get_data()
-                await message.ack()
-                done += 1
-        return done
+        return await fetch_and_ack(await self._make_consumer(), self._target.messages)
 
     async def consume_handler(self) -> int:
         """A handler that acknowledges each message."""
-        consumer = await self._make_consumer()
-        done = 0
-        all_done = asyncio.Event()
-
-        async def handler(messages: list[Message], error: object, context: object) -> None:
-            del error, context
-            nonlocal done
-            for message in messages:
-                message.get_data()
-                await message.ack()
-            done += len(messages)
-            if done >= self._target.messages:
-                all_done.set()
-
-        consumer.consume(handler)
-        await all_done.wait()
-        return done
+        return await handle_and_ack(await self._make_consumer(), self._target.messages)
 
     async def latency(self) -> list[float]:
         """From just before produce to the consumer's hands, at a fixed rate."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from benchmarks.clients import BATCH, HEADERS, Target
+from benchmarks.clients.consuming import fetch_and_ack, handle_and_ack
 from benchmarks.clients.pacing import paced_payloads, seconds_since
-from memphis import Consumer, Memphis, Message, Producer
+from benchmarks.connecting import connected
+from memphis import Consumer, Memphis, Producer
 
 NAME = "memphis (this SDK)"
 LIBRARIES = ("memphis-py",)
@@ -52,40 +54,16 @@ class Client:
 
     async def fetch_ack(self) -> int:
         """Batches of 500, each message acknowledged."""
-        return await self._fetch_all(prefetch=False)
+        return await fetch_and_ack(await self._consumer(), self._target.messages)
 
     async def fetch_ahead_ack(self) -> int:
         """The same, with the next batch asked for when the last has come."""
-        return await self._fetch_all(prefetch=True)
-
-    async def _fetch_all(self, *, prefetch: bool) -> int:
-        consumer = await self._consumer()
-        done = 0
-        while done < self._target.messages:
-            for message in await consumer.fetch(BATCH, prefetch=prefetch):
-                message.get_data()
-                await message.ack()
-                done += 1
-        return done
+        return await fetch_and_ack(await self._consumer(), self._target.messages, prefetch=True)
 
     async def consume_handler(self) -> int:
         """A handler that acknowledges each message."""
         consumer = await self._consumer()
-        done = 0
-        all_done = asyncio.Event()
-
-        async def handler(messages: list[Message], error: object, context: object) -> None:
-            del error, context
-            nonlocal done
-            for message in messages:
-                message.get_data()
-                await message.ack()
-            done += len(messages)
-            if done >= self._target.messages:
-                all_done.set()
-
-        consumer.consume(handler)
-        await all_done.wait()
+        done = await handle_and_ack(consumer, self._target.messages)
         await consumer.stop()
         return done
 
@@ -110,6 +88,4 @@ class Client:
 
 async def open_client(target: Target) -> Client:
     """Connect."""
-    memphis = Memphis()
-    await memphis.connect("127.0.0.1", "root", password="memphis", port=target.port)
-    return Client(memphis, target)
+    return Client(await connected(target.port), target)

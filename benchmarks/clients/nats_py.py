@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-import nats
-from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import FetchTimeoutError
 
-from benchmarks.clients import BATCH, HEADERS, Target
+from benchmarks.clients import BATCH, HEADERS
+from benchmarks.clients.nats_connection import StreamClient
 from benchmarks.clients.pacing import paced_payloads, seconds_since
 
 NAME = "nats-py"
@@ -19,18 +18,8 @@ LIBRARIES = ("nats-py",)
 _ACK_PENDING_MAX = 100_000
 
 
-class Client:
+class Client(StreamClient):
     """One connection."""
-
-    def __init__(self, connection: NatsConnection, target: Target) -> None:
-        self._connection = connection
-        self._jetstream = connection.jetstream()
-        self._target = target
-        self._stream = f"{target.station}$1"
-
-    async def close(self) -> None:
-        """Disconnect."""
-        await self._connection.close()
 
     async def produce_awaited(self) -> int:
         """Each message is confirmed before the next is sent."""
@@ -78,14 +67,7 @@ class Client:
             if done == self._target.messages:
                 all_done.set()
 
-        await self._jetstream.subscribe(
-            f"{self._stream}.final",
-            stream=self._stream,
-            durable="handler",
-            cb=handler,
-            manual_ack=True,
-            config=ConsumerConfig(max_ack_pending=_ACK_PENDING_MAX),
-        )
+        await self._push_to(handler, "handler", ConsumerConfig(max_ack_pending=_ACK_PENDING_MAX))
         await all_done.wait()
         return done
 
@@ -113,6 +95,4 @@ class Client:
         return took
 
 
-async def open_client(target: Target) -> Client:
-    """Connect."""
-    return Client(await nats.connect(f"nats://127.0.0.1:{target.port}"), target)
+open_client = Client.open

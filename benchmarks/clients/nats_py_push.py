@@ -8,29 +8,18 @@ from __future__ import annotations
 
 import asyncio
 
-import nats
-from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
-from benchmarks.clients import HEADERS, Target
+from benchmarks.clients import HEADERS
+from benchmarks.clients.nats_connection import StreamClient
 from benchmarks.clients.pacing import paced_payloads, seconds_since
 
 NAME = "nats-py, push"
 LIBRARIES = ("nats-py",)
 
 
-class Client:
+class Client(StreamClient):
     """One connection."""
-
-    def __init__(self, connection: NatsConnection, target: Target) -> None:
-        self._connection = connection
-        self._jetstream = connection.jetstream()
-        self._target = target
-        self._stream = f"{target.station}$1"
-
-    async def close(self) -> None:
-        """Disconnect."""
-        await self._connection.close()
 
     async def latency(self) -> list[float]:
         """From just before publish to the callback, at a fixed rate."""
@@ -43,13 +32,7 @@ class Client:
             if len(took) == self._target.messages:
                 all_done.set()
 
-        await self._jetstream.subscribe(
-            f"{self._stream}.final",
-            stream=self._stream,
-            durable="latency",
-            cb=handler,
-            manual_ack=True,
-        )
+        await self._push_to(handler, "latency")
         async for payload in paced_payloads(self._target):
             await self._jetstream.publish_async(
                 f"{self._stream}.in", payload, headers=dict(HEADERS)
@@ -58,6 +41,4 @@ class Client:
         return took
 
 
-async def open_client(target: Target) -> Client:
-    """Connect."""
-    return Client(await nats.connect(f"nats://127.0.0.1:{target.port}"), target)
+open_client = Client.open

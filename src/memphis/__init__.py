@@ -24,6 +24,7 @@ from memphis.exceptions import (
     MemphisProduceError,
     MemphisRequestError,
     MemphisSchemaError,
+    MemphisSchemaRefusedError,
     MemphisTimeoutError,
     MemphisUsageError,
 )
@@ -31,11 +32,13 @@ from memphis.headers import Headers
 from memphis.memphis import Memphis
 from memphis.message import Message
 from memphis.producer import BatchMessage, PendingProduce, Producer, ProduceResult
+from memphis.schemas import Schema
 from memphis.station import Station, StationInfo, StationSummary
-from memphis.types import Retention, Storage
+from memphis.types import Compatibility, Retention, Storage
 
 __all__ = [
     "BatchMessage",
+    "Compatibility",
     "Consumer",
     "Headers",
     "Memphis",
@@ -51,6 +54,7 @@ __all__ = [
     "MemphisProduceError",
     "MemphisRequestError",
     "MemphisSchemaError",
+    "MemphisSchemaRefusedError",
     "MemphisTimeoutError",
     "MemphisUsageError",
     "Message",
@@ -58,6 +62,7 @@ __all__ = [
     "ProduceResult",
     "Producer",
     "Retention",
+    "Schema",
     "Station",
     "StationInfo",
     "StationSummary",

@@ -404,7 +404,9 @@ def new_consumer(
     leave: Callable[[Consumer, int], Awaitable[None]],
 ) -> Consumer:
     """Put a consumer together for a group that was joined; starts nothing."""
-    source = MessageSource(session.connection, session.rpc, membership.state, membership.group)
+    source = MessageSource(
+        session.connection, session.rpc, session.codecs, membership.state, membership.group
+    )
     reader = GroupReader(
         session.connection,
         session.puller,

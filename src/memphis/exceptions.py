@@ -7,7 +7,8 @@
     ├── MemphisSchemaError             you: a message or a schema that does not fit
     ├── MemphisRequestError            the broker refused; ``code`` says why (memphis.wire.errors)
     │   ├── MemphisNotFoundError       the station, schema, group or message is not there
-    │   └── MemphisPermissionError     this user may not do that
+    │   ├── MemphisPermissionError     this user may not do that
+    │   └── MemphisSchemaRefusedError  the schema itself; a MemphisSchemaError as well
     ├── MemphisProduceError            the engine refused or never confirmed a message
     │   ├── MemphisNotConfirmedError   the message may or may not be stored
     │   ├── MemphisPartlyProducedError some stations of a multi-station producer stored it
@@ -37,6 +38,7 @@ __all__ = [
     "MemphisProduceError",
     "MemphisRequestError",
     "MemphisSchemaError",
+    "MemphisSchemaRefusedError",
     "MemphisTimeoutError",
     "MemphisUsageError",
 ]
@@ -72,7 +74,17 @@ class MemphisClosedError(MemphisUsageError):
 
 
 class MemphisSchemaError(MemphisError):
-    """A message does not fit its station's schema, or a schema cannot be used."""
+    """A message does not fit its station's schema, or a schema cannot be used.
+
+    Attributes:
+        path: Where in the message, like ``items[2].price``; empty for the message as a whole.
+        expected: What the schema wants there, like ``number`` or ``at most 10``; may be empty.
+    """
+
+    def __init__(self, message: object = "", path: str = "", expected: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+        self.expected = expected
 
 
 class MemphisRequestError(MemphisError):
@@ -93,6 +105,10 @@ class MemphisNotFoundError(MemphisRequestError):
 
 class MemphisPermissionError(MemphisRequestError):
     """The user of this connection may not do that."""
+
+
+class MemphisSchemaRefusedError(MemphisRequestError, MemphisSchemaError):
+    """The broker does not take a schema: it is no valid one, or not compatible with those before."""
 
 
 class MemphisProduceError(MemphisError):

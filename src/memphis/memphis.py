@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -11,7 +10,6 @@ from memphis._core.arguments import station_names, suffixed
 from memphis._core.dialing import ConnectArguments, connect_options
 from memphis._core.kept import Kept
 from memphis._core.membership import Membership, check_join
-from memphis._core.schemas import read_schema_file
 from memphis._core.sending import StationSender, summarize_failures
 from memphis._core.session import Session
 from memphis._core.stations import list_stations, open_station, station_options
@@ -19,19 +17,15 @@ from memphis._core.users import StationUsers
 from memphis.consumer import Consumer, ConsumerOptions, check_batch_size, new_consumer
 from memphis.exceptions import MemphisClosedError, MemphisConnectError, MemphisUsageError
 from memphis.producer import Producer
+from memphis.schemas import SchemaCalls
 from memphis.station import Station
 from memphis.types import Retention, Storage
 from memphis.wire.models import (
-    Done,
-    SchemaAttach,
-    SchemaCreate,
-    SchemaDetach,
-    SchemaStored,
     StationDescription,
     StationGet,
     StationSummary,
 )
-from memphis.wire.names import ConsumerName, GroupName, ProducerName, SchemaName, StationName
+from memphis.wire.names import ConsumerName, GroupName, ProducerName, StationName
 
 if TYPE_CHECKING:
     from memphis._core.sending import ErrorCallback
@@ -44,7 +38,7 @@ __all__ = ["Memphis"]
 PORT_DEFAULT: Final = 6666
 
 
-class Memphis:
+class Memphis(SchemaCalls):
     """A connection to a Memphis broker.
 
     Create it, :meth:`connect`, use it, :meth:`close` it; or ``async with Memphis() as memphis:``,
@@ -257,58 +251,6 @@ class Memphis:
         """All stations in the order of their names, with what they hold."""
         return await list_stations(self._open_session().rpc)
 
-    # Schemas.
-
-    async def create_schema(
-        self, schema_name: str, schema_type: str, schema_path: str, timeout_retries: int = 5
-    ) -> None:
-        """Store the content of a file as a schema; new content under a name is a new version.
-
-        Args:
-            schema_name: As station names.
-            schema_type: ``protobuf``, ``json``, ``graphql`` or ``avro``.
-            schema_path: The file, in UTF-8.
-            timeout_retries: How often the broker is asked again when it does not answer.
-
-        Raises:
-            MemphisSchemaError: An unknown type, or a file that cannot be read.
-            MemphisRequestError: The name has a schema of another type.
-        """
-        session = self._open_session()
-        name = SchemaName.parse(schema_name)
-        kind, content = await asyncio.to_thread(read_schema_file, schema_type, schema_path)
-        request = SchemaCreate(name=name, type=kind, content=content)
-        await session.rpc.call(request, SchemaStored, retries=timeout_retries)
-
-    async def enforce_schema(self, name: str, station_name: str, timeout_retries: int = 5) -> None:
-        """Attach a schema to a station; it replaces one that is attached.
-
-        Raises:
-            MemphisNotFoundError: There is no such schema or station.
-        """
-        request = SchemaAttach(name=SchemaName.parse(name), station=StationName.parse(station_name))
-        await self._open_session().rpc.call(request, Done, retries=timeout_retries)
-
-    async def attach_schema(self, name: str, station_name: str) -> None:
-        """The original's older name of :meth:`enforce_schema`."""
-        warnings.warn(
-            "attach_schema is deprecated; use enforce_schema", DeprecationWarning, stacklevel=2
-        )
-        await self.enforce_schema(name, station_name)
-
-    async def detach_schema(self, station_name: str, timeout_retries: int = 5) -> None:
-        """Detach the station's schema; does nothing if it has none.
-
-        Raises:
-            MemphisNotFoundError: There is no such station.
-        """
-        request = SchemaDetach(station=StationName.parse(station_name))
-        await self._open_session().rpc.call(request, Done, retries=timeout_retries)
-
-    # The specification's examples spell the two so.
-    enforce_schmea = enforce_schema
-    detach_schmea = detach_schema
-
     # Producing.
 
     async def producer(
@@ -335,6 +277,8 @@ class Memphis:
         name = ProducerName.parse(suffixed(producer_name, generate_random_suffix))
         names = station_names(station_name)
         states = [await open_station(session, n, None, timeout_retries) for n in names]
+        for state in states:
+            await session.states.enforce(state)
         senders = [
             StationSender(session.publisher, state, name, session.connection_id, on_error)
             for state in states

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from memphis._core.arguments import checked
-from memphis.exceptions import MemphisUsageError
+from memphis.exceptions import MemphisSchemaError, MemphisUsageError
 from memphis.wire.acknowledgements import AGAIN, again_after, never_again
-from memphis.wire.headers import decode_block
+from memphis.wire.headers import SCHEMA, decode_block
 from memphis.wire.models import REASON_LENGTH_MAX, DeadLetterAdd, DeadLetterAdded
+from memphis.wire.schemas import read_mark
 
 if TYPE_CHECKING:
+    from memphis._core.enforcement import Codecs
     from memphis._core.rpc import Rpc
     from memphis._core.station_state import StationState
     from memphis.transport.connection import Connection
@@ -57,6 +59,7 @@ class MessageSource(NamedTuple):
 
     connection: Connection
     rpc: Rpc
+    codecs: Codecs
     state: StationState
     group: GroupName
 
@@ -110,12 +113,29 @@ class Message:
         return bytearray(self._frame[_PAYLOAD])
 
     async def get_data_deserialized(self) -> Any:
-        """The payload by the schema version that it was produced with.
+        """The payload by the schema version that it was checked by when it was produced.
 
-        A message that carries no schema version was produced without one; its payload is returned as
-        :meth:`get_data` returns it.
+        Returns:
+            A new object each time: for JSON and Avro what JSON or Avro hold (mostly a dict), for
+            protobuf a message object, for GraphQL the document's text. A message that carries no schema
+            version was produced without one; its payload is returned as :meth:`get_data` returns it.
+
+        Raises:
+            MemphisSchemaError: The payload does not fit that version, or the schema was removed;
+                :meth:`get_data` has the bytes.
+            MemphisConnectError: The version is not known here yet, and no broker answered.
         """
-        return self.get_data()
+        mark = self.get_headers().get(SCHEMA)
+        if mark is None:
+            return self.get_data()
+        version = read_mark(mark)
+        if version is None:
+            raise MemphisSchemaError(
+                f"{self!r} carries the schema version {mark!r}, which no producer of ours can have "
+                "written; get_data() has its bytes"
+            )
+        codec = await self._source.codecs.get(version)
+        return codec.decode(self._frame[_PAYLOAD])
 
     def get_headers(self) -> dict[str, str]:
         """All headers, those of Memphis and the engine included; a new dict each time.

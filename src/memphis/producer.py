@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from memphis._core.batches import BatchMessage, prepare, store_all_or_none, store_each
-from memphis._core.payload import encode_payload
 from memphis._core.pending import PendingProduce, ProduceResult
 from memphis._core.sending import (
     NO_CHOICE,
@@ -23,6 +22,7 @@ from memphis.exceptions import (
     MemphisClosedError,
     MemphisError,
     MemphisPartlyProducedError,
+    MemphisSchemaError,
     MemphisUsageError,
 )
 from memphis.headers import Headers
@@ -97,8 +97,9 @@ class Producer:
         """Send a message to the station, or to each of the stations.
 
         Args:
-            message: ``bytes``, ``bytearray``, ``memoryview``, ``str`` (as UTF-8), ``dict`` or
-                ``list`` (as JSON), a protobuf message or a GraphQL document. Copied at once.
+            message: ``bytes``, ``bytearray``, ``memoryview``, ``str`` (as UTF-8), ``dict``, ``list``
+                or a pydantic model (as JSON), a protobuf message or a GraphQL document. With a schema,
+                in the form that the schema says. Copied at once.
             ack_wait_sec: Seconds until a message without confirmation counts as failed.
             headers: ``Headers`` or a dict of strings; not changed.
             async_produce: The original's older name of ``nonblocking``.
@@ -120,6 +121,8 @@ class Producer:
         Raises:
             MemphisUsageError: A bad argument, or a message of a type that cannot be sent.
             MemphisHeaderError: A header that cannot be sent.
+            MemphisSchemaError: It does not fit the station's schema; ``path`` and ``expected`` say
+                where and what. Where the station says so, it was stored as a dead letter before.
             MemphisClosedError: The producer was destroyed, or the connection closed, before.
             MemphisNotFoundError: The station was removed.
             MemphisProduceError: The engine refused the message.
@@ -150,14 +153,17 @@ class Producer:
             choice = Choice(msg_id, producer_partition_key, producer_partition_number)
             for sender in self._senders:  # all are asked before any sends
                 sender.check(choice)
-        payload = message if type(message) is bytes else encode_payload(message)
         if len(self._senders) > 1:
             pending = await self._send_to_all(
-                payload, headers, choice, window, ack_wait_sec, nonblocking
+                message, headers, choice, window, ack_wait_sec, nonblocking
             )
             return pending if nonblocking else await _all_results(self._senders, pending)
         sender = self._senders[0]
-        header = sender.header(headers, msg_id)
+        try:
+            payload, header = sender.frame(message, headers, msg_id)
+        except MemphisSchemaError as error:
+            await sender.keep_refused(message, headers, msg_id, error, ack_wait_sec)
+            raise
         flight = sender.enter(window) or await sender.wait_turn(window)
         sent = sender.post(flight, payload, header, choice, ack_wait_sec, nonblocking)
         return sent if nonblocking else await sent
@@ -208,7 +214,7 @@ class Producer:
         sender = self._senders[0]
         partition = Choice(None, producer_partition_key, producer_partition_number)
         sender.check(partition)
-        prepared = prepare(sender, messages, partition)
+        prepared = await prepare(sender, messages, partition, ack_wait_sec)
         if atomic and prepared:
             return await store_all_or_none(
                 self._connection, sender, prepared, partition, ack_wait_sec
@@ -217,17 +223,26 @@ class Producer:
 
     async def _send_to_all(
         self,
-        payload: bytes,
+        message: Any,
         headers: Headers | Mapping[str, str] | None,
         choice: Choice,
         window: int,
         deadline_s: float,
         nonblocking: bool,
     ) -> list[PendingProduce]:
-        """Send to every station; one that fails does not keep the others from having it."""
-        blocks = [sender.header(headers, choice.message_id) for sender in self._senders]
+        """Send to every station; one that fails does not keep the others from having it.
+
+        A message that no station could take, whatever its schema, is sent to none.
+        """
+        frames = [
+            await _frame_or_refusal(s, message, headers, choice, deadline_s) for s in self._senders
+        ]
         pending: list[PendingProduce] = []
-        for sender, header in zip(self._senders, blocks, strict=True):
+        for sender, framed in zip(self._senders, frames, strict=True):
+            if isinstance(framed, MemphisSchemaError):
+                pending.append(sender.fail(framed, nonblocking=nonblocking))
+                continue
+            payload, header = framed
             try:
                 flight = sender.enter(window) or await sender.wait_turn(window)
                 sent = sender.post(flight, payload, header, choice, deadline_s, nonblocking)
@@ -279,6 +294,20 @@ class Producer:
             errors += taken
             dropped += more
         return summarize_failures(errors, dropped, f"producer {self.producer_name!r}")
+
+
+async def _frame_or_refusal(
+    sender: StationSender,
+    message: Any,
+    headers: Headers | Mapping[str, str] | None,
+    choice: Choice,
+    deadline_s: float,
+) -> tuple[bytes, bytes] | MemphisSchemaError:
+    try:
+        return sender.frame(message, headers, choice.message_id)
+    except MemphisSchemaError as error:
+        await sender.keep_refused(message, headers, choice.message_id, error, deadline_s)
+        return error
 
 
 def _check_wait(ack_wait_sec: float) -> None:

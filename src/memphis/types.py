@@ -1,10 +1,10 @@
-"""The two enumerations that application code passes to ``Memphis.station``."""
+"""The enumerations that application code passes to ``Memphis``."""
 
 from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["Retention", "Storage"]
+__all__ = ["Compatibility", "Retention", "Storage"]
 
 
 class Retention(Enum):
@@ -25,3 +25,31 @@ class Storage(Enum):
 
     DISK = "file"
     MEMORY = "memory"
+
+
+class Compatibility(Enum):
+    """What a new version of a schema must be able to do, beside those before it.
+
+    To read means: what fits the one schema is understood with the other. The words are those of
+    Confluent's Schema Registry.
+    """
+
+    NONE = "NONE"
+    """Nothing."""
+    BACKWARD = "BACKWARD"
+    """It reads what fits the version before: consumers may change first."""
+    BACKWARD_TRANSITIVE = "BACKWARD_TRANSITIVE"
+    """It reads what fits any version before."""
+    FORWARD = "FORWARD"
+    """The version before reads what fits the new one: producers may change first."""
+    FORWARD_TRANSITIVE = "FORWARD_TRANSITIVE"
+    """Every version before reads what fits the new one."""
+    FULL = "FULL"
+    """Both, with the version before."""
+    FULL_TRANSITIVE = "FULL_TRANSITIVE"
+    """Both, with every version before."""
+
+    @property
+    def is_transitive(self) -> bool:
+        """Whether it concerns all versions before, not only the last."""
+        return self.value.endswith("_TRANSITIVE")

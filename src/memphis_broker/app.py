@@ -26,14 +26,18 @@ from memphis_broker.engine.streams import Streams
 from memphis_broker.groups import api as groups_api
 from memphis_broker.groups.service import GroupService
 from memphis_broker.schemas import api as schemas_api
+from memphis_broker.schemas.examination import Examiner
 from memphis_broker.schemas.service import SchemaService
 from memphis_broker.stations import api as stations_api
 from memphis_broker.stations.lifecycle import Lifecycle
+from memphis_broker.stations.schema_trial import SchemaTrial
+from memphis_broker.stations.schema_users import StationsWithSchemas
 from memphis_broker.stations.service import StationService
 
 _REPLICAS_MAX: Final = 3
 _STATIONS_BUCKET: Final = "memphis_stations"
 _SCHEMAS_BUCKET: Final = "memphis_schemas"
+_SCHEMA_CONTENTS_BUCKET: Final = "memphis_schema_contents"
 
 
 class Connections(Protocol):
@@ -62,7 +66,8 @@ class App:
     def __init__(self, connections: Connections, settings: Settings) -> None:
         replicas = max(1, min(_REPLICAS_MAX, connections.cluster_size))
         self._station_records = RecordStore(connections.control, _STATIONS_BUCKET, replicas)
-        self._schema_records = RecordStore(connections.control, _SCHEMAS_BUCKET, replicas)
+        schema_heads = RecordStore(connections.control, _SCHEMAS_BUCKET, replicas)
+        schema_contents = RecordStore(connections.control, _SCHEMA_CONTENTS_BUCKET, replicas)
         streams = Streams(connections.clients)
         durables = Durables(connections.clients)
         messaging = ClientMessaging(connections.clients)
@@ -76,15 +81,19 @@ class App:
             # An engine that is our own child serves no other broker.
             alone=settings.engine is None,
         )
-        schemas = SchemaService(self._schema_records, _now)
-        stations = StationService(self._lifecycle, streams, durables, schemas)
+        examiner = Examiner()
+        self._schemas = SchemaService(
+            schema_heads, schema_contents, examiner, StationsWithSchemas(self._lifecycle), _now
+        )
+        stations = StationService(self._lifecycle, streams, durables, self._schemas)
+        trial = SchemaTrial(stations, self._schemas, streams, examiner)
         groups = GroupService(stations, streams, durables, messaging)
         self._dead_letters = DeadLetterService(stations, groups, streams, replicas)
 
         native = Edge(
             [
-                *stations_api.operations(stations),
-                *schemas_api.operations(schemas),
+                *stations_api.operations(stations, trial),
+                *schemas_api.operations(self._schemas),
                 *groups_api.operations(groups),
                 *dead_letters_api.operations(self._dead_letters),
             ]
@@ -113,9 +122,10 @@ class App:
         """
         with _startup("prepare its records"):
             await self._station_records.open()
-            await self._schema_records.open()
+            await self._schemas.open()
             await self._dead_letters.open()
             await self._lifecycle.recover()
+            await self._schemas.recover()
 
     async def start(self) -> None:
         """Begin to answer requests.

@@ -18,7 +18,7 @@ from tests.waiting import eventually
 README = Path(__file__).resolve().parents[2] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 PROGRAM = BLOCKS[0]
-PRODUCE, CONSUME, FETCH, ITERATE = BLOCKS[1:]
+PRODUCE, CONSUME, FETCH, ITERATE, SCHEMAS = BLOCKS[1:]
 
 
 def test_the_quick_start_prints_what_the_readme_says(broker_factory, tmp_path):
@@ -61,6 +61,15 @@ async def test_the_consumer_blocks_acknowledge_every_message(memphis: Memphis, b
     await asyncio.wait([running])
     assert running.cancelled() or running.exception() is None
     await station.destroy()
+
+
+async def test_the_schema_block_prints_what_the_readme_says(memphis: Memphis, capsys):
+    """One message gets in and comes back as a dict, one is refused with place and type."""
+    await _run(SCHEMAS, memphis)
+    printed = capsys.readouterr().out
+    assert printed == "number integer\n{'carrier': 'UA', 'number': 1545}\n"
+    await (await memphis.existing_station("departures")).destroy()
+    await (await memphis.schema("flight")).remove()
 
 
 async def _run(block: str, memphis: Memphis, **names: object) -> dict[str, object]:

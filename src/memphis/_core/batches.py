@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from memphis._core.payload import encode_payload
 from memphis._core.pending import PendingProduce, ProduceResult
 from memphis._core.sending import NO_CHOICE, WINDOW_DEFAULT, Choice, StationSender
 from memphis.exceptions import (
     MemphisBatchError,
     MemphisError,
+    MemphisSchemaError,
     MemphisUsageError,
 )
 from memphis.headers import Headers
@@ -51,12 +51,15 @@ class Prepared(NamedTuple):
     choice: Choice
 
 
-def prepare(sender: StationSender, messages: Iterable[Any], partition: Choice) -> list[Prepared]:
+async def prepare(
+    sender: StationSender, messages: Iterable[Any], partition: Choice, deadline_s: float
+) -> list[Prepared]:
     """Check and encode all messages, for this partition where they choose none; nothing is sent.
 
     Raises:
         MemphisUsageError: As ``Producer.produce``; the text says which message, from 0.
         MemphisHeaderError: Likewise.
+        MemphisSchemaError: A message does not fit the schema; it is kept as a dead letter.
     """
     is_one = isinstance(messages, str | bytes | bytearray | memoryview | Mapping)
     if is_one or not isinstance(messages, Iterable):
@@ -66,13 +69,18 @@ def prepare(sender: StationSender, messages: Iterable[Any], partition: Choice) -
     prepared: list[Prepared] = []
     for index, item in enumerate(messages):
         try:
-            prepared.append(_prepare_one(sender, item, partition))
+            prepared.append(await _prepare_one(sender, item, partition, deadline_s))
         except MemphisUsageError as error:
             raise type(error)(f"message {index} of the batch: {bare_text(error)}") from error
+        except MemphisSchemaError as error:
+            error.add_note(f"It is message {index} of the batch.")
+            raise
     return prepared
 
 
-def _prepare_one(sender: StationSender, item: Any, partition: Choice) -> Prepared:
+async def _prepare_one(
+    sender: StationSender, item: Any, partition: Choice, deadline_s: float
+) -> Prepared:
     given = item if isinstance(item, BatchMessage) else BatchMessage(message=item)
     key, number = given.partition_key, given.partition_number
     if key is None and number == -1:
@@ -82,9 +90,14 @@ def _prepare_one(sender: StationSender, item: Any, partition: Choice) -> Prepare
         choice = NO_CHOICE  # the very object, by which the sender knows it
     else:
         sender.check(choice)
-    return Prepared(
-        encode_payload(given.message), sender.header(given.headers, choice.message_id), choice
-    )
+    try:
+        payload, header = sender.frame(given.message, given.headers, choice.message_id)
+    except MemphisSchemaError as error:
+        await sender.keep_refused(
+            given.message, given.headers, choice.message_id, error, deadline_s
+        )
+        raise
+    return Prepared(payload, header, choice)
 
 
 async def store_each(

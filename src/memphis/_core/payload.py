@@ -6,35 +6,41 @@ import json
 import sys
 from typing import Any
 
+from pydantic import BaseModel
+
 from memphis.exceptions import MemphisUsageError
 
 
-def encode_payload(message: Any) -> bytes:
+def encode_payload(message: Any, *, partial: bool = False) -> bytes:
     """The bytes of a message; a snapshot, so the caller may change the object afterwards.
 
-    ``bytes``, ``bytearray`` and ``memoryview`` go as they are, ``str`` as UTF-8, ``dict`` and ``list``
-    as JSON, a protobuf message in its binary form, a GraphQL document as its text.
+    ``bytes``, ``bytearray`` and ``memoryview`` go as they are, ``str`` as UTF-8, ``dict``, ``list`` and
+    pydantic models as JSON, a protobuf message in its binary form, a GraphQL document as its text.
+
+    Args:
+        message: What an application produces.
+        partial: Whether a protobuf message may lack fields that it requires.
 
     Raises:
         MemphisUsageError: Any other type, or a value that its form cannot hold.
     """
-    if isinstance(message, bytes):
-        return message
-    if isinstance(message, bytearray | memoryview):
+    if isinstance(message, bytes | bytearray | memoryview):
         return bytes(message)
     if isinstance(message, str):
         return _encode_text(message)
     if isinstance(message, dict | list):
         return _encode_json(message)
+    if isinstance(message, BaseModel):
+        return _encode_model(message)
     if hasattr(message, "SerializeToString") and hasattr(message, "DESCRIPTOR"):
-        return bytes(message.SerializeToString())
+        return _encode_protobuf(message, partial=partial)
     # Whoever holds a document has imported graphql-core; others need not have it installed.
     graphql = sys.modules.get("graphql")
     if graphql is not None and isinstance(message, graphql.DocumentNode):
         return _encode_text(graphql.print_ast(message))
     raise MemphisUsageError(
         f"a message of type {type(message).__name__} cannot be produced: give bytes, bytearray, "
-        "memoryview, str, dict, list, a protobuf message or a GraphQL document"
+        "memoryview, str, dict, list, a pydantic model, a protobuf message or a GraphQL document"
     )
 
 
@@ -43,6 +49,20 @@ def _encode_text(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         raise MemphisUsageError(f"the message is no text that UTF-8 can hold: {error}") from error
+
+
+def _encode_model(model: BaseModel) -> bytes:
+    try:
+        return model.model_dump_json().encode()
+    except ValueError as error:
+        raise MemphisUsageError(f"the model cannot be written as JSON: {error}") from error
+
+
+def _encode_protobuf(message: Any, *, partial: bool) -> bytes:
+    if partial or message.IsInitialized():
+        return bytes(message.SerializePartialToString())
+    missing = ", ".join(message.FindInitializationErrors())
+    raise MemphisUsageError(f"the protobuf message lacks required fields: {missing}")
 
 
 def _encode_json(value: dict[Any, Any] | list[Any]) -> bytes:

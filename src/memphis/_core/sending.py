@@ -11,10 +11,17 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from memphis._core.payload import encode_payload
 from memphis._core.pending import Flight, PendingProduce
-from memphis.exceptions import MemphisError, MemphisProduceError, MemphisUsageError
+from memphis._core.refused import keep_refused
+from memphis.exceptions import (
+    MemphisError,
+    MemphisProduceError,
+    MemphisSchemaError,
+    MemphisUsageError,
+)
 from memphis.headers import Headers, as_mapping
 from memphis.wire.headers import (
     BLOCK_END,
@@ -31,6 +38,7 @@ from memphis.wire.partitions import check_selectors, partition_for_key, round_ro
 from memphis.wire.subjects import ingest_subject
 
 if TYPE_CHECKING:
+    from memphis._core.enforcement import EnforcedSchema
     from memphis._core.station_state import StationState
     from memphis.transport.publisher import Publisher
     from memphis.wire.names import ProducerName
@@ -87,12 +95,8 @@ class StationSender:
         self.station_name = str(state.name)
         self._subjects = {p: ingest_subject(state.name, p).encode() for p in state.partitions}
         self._turns = round_robin(state.partitions)
-        self._header_start = BLOCK_START + encode_lines(
-            {PRODUCED_BY: producer, CONNECTION_ID: connection_id}
-        )
-        self._header_plain = self._header_start + BLOCK_END
-        self._latest_headers: Mapping[str, str] = {}
-        self._latest_block = self._header_plain
+        self._own_headers = {PRODUCED_BY: str(producer), CONNECTION_ID: connection_id}
+        self._begin_headers(state.enforced)
         self._resend_s = _RESEND_SHARE * options.idempotency_window_ms / 1000
         self._flight = Flight(self)
         self._earlier: list[Flight] = []
@@ -129,12 +133,53 @@ class StationSender:
             # The engine trims header values, so " a" and "a" would be the same id to it.
             raise MemphisUsageError(f"msg_id {message_id!r} begins or ends with a space")
 
-    def header(self, headers: Headers | Mapping[str, str] | None, message_id: str | None) -> bytes:
-        """The header block of a message; blocks that come again and again are kept.
+    def frame(
+        self,
+        message: Any,
+        headers: Headers | Mapping[str, str] | None,
+        message_id: str | None,
+    ) -> tuple[bytes, bytes]:
+        """The payload and the header block of a message, by the schema that holds at this moment.
 
         Raises:
+            MemphisSchemaError: It does not fit the schema; see :meth:`keep_refused`.
+            MemphisUsageError: It is of a type that cannot be sent.
             MemphisHeaderError: A header that cannot be sent.
         """
+        schema = self._state.enforced
+        if schema is not self._header_schema:
+            self._begin_headers(schema)
+        header = self._header(headers, message_id)
+        if schema is not None:
+            return schema.codec.encode(message), header
+        return message if type(message) is bytes else encode_payload(message), header
+
+    async def keep_refused(
+        self,
+        message: Any,
+        headers: Headers | Mapping[str, str] | None,
+        message_id: str | None,
+        error: MemphisSchemaError,
+        deadline_s: float,
+    ) -> None:
+        """Have a message that :meth:`frame` refused kept as a dead letter, where the station says so."""
+        user_headers = dict(as_mapping(headers)) if headers else {}
+        if message_id is not None:
+            user_headers[ORIGINAL_MESSAGE_ID] = message_id
+        header = BLOCK_START + encode_lines({**self._own_headers, **user_headers}) + BLOCK_END
+        await keep_refused(self._publisher, self._state, header, message, error, deadline_s)
+
+    def _begin_headers(self, schema: EnforcedSchema | None) -> None:
+        """Start the header blocks anew: they say which schema version a message was checked by."""
+        mark = {} if schema is None else schema.header()
+        self._header_schema = schema
+        self._header_start = BLOCK_START + encode_lines({**self._own_headers, **mark})
+        self._header_plain = self._header_start + BLOCK_END
+        self._latest_headers: Mapping[str, str] = {}
+        self._latest_block = self._header_plain
+
+    def _header(self, headers: Headers | Mapping[str, str] | None, message_id: str | None) -> bytes:
+        """The header block of a message; blocks that come again and again are kept."""
         if not headers:
             block = self._header_plain
         elif type(headers) is dict and headers == self._latest_headers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memphis._core.claims import give_back
+from memphis._core.enforcement import Codecs
 from memphis._core.rpc import Rpc
 from memphis._core.station_state import StationStates
 from memphis._core.tasks import TaskOwner
@@ -22,7 +23,8 @@ class Session:
         self.connection_id = connection_id
         self.tasks = TaskOwner()
         self.rpc = Rpc(connection)
-        self.states = StationStates(connection, self.rpc, self.tasks)
+        self.codecs = Codecs(self.rpc)
+        self.states = StationStates(connection, self.rpc, self.codecs, self.tasks)
         self.publisher = Publisher(connection)
         # What comes after its pull was cancelled: the next member shall have it at once.
         self.puller = Puller(connection, on_stray=lambda frame: give_back(connection, [frame]))
@@ -38,6 +40,7 @@ class Session:
 
     async def close(self) -> None:
         """End tasks, then what is in flight, then the connection: each needs those that follow."""
+        self.states.close()
         try:
             await self.tasks.finish(DRAIN_S)
             if self.connection.is_connected:

@@ -7,24 +7,34 @@ same name is a new life with a new state.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from memphis.exceptions import MemphisError, MemphisNotFoundError
+from memphis._core.enforcement import EnforcedSchema, refuse_all
+from memphis.exceptions import MemphisError, MemphisNotFoundError, MemphisSchemaError
+from memphis.transport.errors import bare_text
 from memphis.wire.errors import ErrorCode
 from memphis.wire.models import StationDescription, StationGet, StationUpdate
 from memphis.wire.names import StationName
 from memphis.wire.subjects import updates_subject
 
 if TYPE_CHECKING:
+    from memphis._core.enforcement import Codecs
     from memphis._core.rpc import Rpc
     from memphis._core.tasks import TaskOwner
+    from memphis.schema import Codec
     from memphis.transport.connection import Connection
     from memphis.transport.subscriptions import Subscription
+    from memphis.wire.models import AttachedSchema
 
 _log = logging.getLogger(__name__)
+
+_PAUSE_S: Final = 1.0
+"""Between attempts to learn how a station is, each of which has had its own repetitions."""
 
 
 class StationState:
@@ -34,6 +44,12 @@ class StationState:
         self.name = StationName.parse(description.name)
         self.description = description
         self.removed = False
+        self.is_stale = False
+        """Whether the broker said that something changed, and was not asked since."""
+        self.is_enforcing = False
+        """Whether anybody here produces, so that ``enforced`` has to be kept true."""
+        self.enforced: EnforcedSchema | None = None
+        """What messages have to fit; None where the station has no schema."""
 
     @property
     def partitions(self) -> list[int]:
@@ -60,12 +76,15 @@ class StationState:
 class StationStates:
     """The states of the stations that one connection uses; follows the broker's updates."""
 
-    def __init__(self, connection: Connection, rpc: Rpc, tasks: TaskOwner) -> None:
+    def __init__(self, connection: Connection, rpc: Rpc, codecs: Codecs, tasks: TaskOwner) -> None:
         self._connection = connection
         self._rpc = rpc
+        self._codecs = codecs
         self._tasks = tasks
         self._states: dict[StationName, StationState] = {}
         self._subscriptions: dict[StationName, Subscription] = {}
+        self._refreshing: set[StationState] = set()
+        self._closing = asyncio.Event()
         connection.add_listener(self)
 
     def open(self, description: StationDescription) -> StationState:
@@ -76,11 +95,27 @@ class StationStates:
             state.apply(description)
         if state is None or state.removed:
             state = self._states[name] = StationState(description)
+        elif state.is_enforcing:
+            self._start_refresh(state)  # it may have told of another schema
         if name not in self._subscriptions:
             self._subscriptions[name] = self._connection.subscribe(
                 updates_subject(name), lambda frame: self._updated(name, frame[5])
             )
         return state
+
+    async def enforce(self, state: StationState) -> None:
+        """Load the station's schema, and keep ``state.enforced`` true from now on.
+
+        Raises:
+            MemphisSchemaError: The schema cannot be used here.
+            MemphisConnectError: No broker answered.
+        """
+        state.is_enforcing = True  # first, so that a change meanwhile is followed as well
+        await self._load_schema(state)
+
+    def close(self) -> None:
+        """Follow nothing any more; refreshes under way end soon."""
+        self._closing.set()
 
     def _updated(self, name: StationName, payload: bytes) -> None:
         state = self._states.get(name)
@@ -97,17 +132,82 @@ class StationStates:
                 state.apply(None)
                 self._forget(state)
                 return
-        self._tasks.start(self._refresh(state), f"refresh of station {name}")
+        self._start_refresh(state)
+
+    def _start_refresh(self, state: StationState) -> None:
+        """Ask anew; while that is under way, once more after it, so that the last answer counts."""
+        state.is_stale = True
+        if state not in self._refreshing:
+            self._refreshing.add(state)
+            self._tasks.start(self._refresh(state), f"refresh of station {state.name}")
 
     async def _refresh(self, state: StationState) -> None:
-        """Ask the broker how the station is. A failure changes nothing: the next use will tell."""
+        """Ask the broker how the station is, and again until it answers."""
+        try:
+            while state.is_stale and not state.removed and not self._closing.is_set():
+                state.is_stale = False
+                if not await self._refresh_once(state):
+                    state.is_stale = True
+                    await self._pause()
+        finally:
+            self._refreshing.discard(state)
+
+    async def _refresh_once(self, state: StationState) -> bool:
+        """Whether it worked, or need not be tried again."""
         try:
             state.apply(await self._rpc.call(StationGet(name=state.name), StationDescription))
+            if state.is_enforcing and not state.removed:
+                await self._load_schema(state)
         except MemphisNotFoundError:
             state.apply(None)
             self._forget(state)
+        except MemphisSchemaError as error:
+            _log.warning("%s", bare_text(error))  # another version may be usable; this one is not
         except MemphisError as error:
             _log.warning("the state of station %s could not be refreshed: %s", state.name, error)
+            return False
+        return True
+
+    async def _load_schema(self, state: StationState) -> None:
+        """Make ``state.enforced`` what the description says.
+
+        A schema that cannot be had lets nothing in until it can: an error is raised as well.
+        """
+        codec: Codec | None = None
+        loaded: AttachedSchema | None = None
+        while True:
+            description = state.description
+            name, version = description.options.schema_name, description.attached_schema
+            if not name:
+                state.enforced = None
+            elif version is None:
+                state.enforced = refuse_all(
+                    f"the schema {name} of station {state.name} was removed; attach another, or "
+                    "detach it"
+                )
+            elif state.enforced is not None and state.enforced.version == version:
+                return
+            elif codec is None or loaded != version:
+                codec, loaded = await self._codec(state, version), version
+                continue  # with the description as it is now
+            else:
+                state.enforced = EnforcedSchema(version, codec)
+            return
+
+    async def _codec(self, state: StationState, version: AttachedSchema) -> Codec:
+        try:
+            return await self._codecs.get(version)
+        except MemphisError as error:
+            state.enforced = refuse_all(
+                f"version {version.version} of the schema {version.name}, which station {state.name} "
+                f"requires, cannot be had: {bare_text(error)}"
+            )
+            raise
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PAUSE_S):
+                await self._closing.wait()
 
     def _forget(self, state: StationState) -> None:
         """A station that is gone is followed no more; whoever still holds its state sees that."""
@@ -125,8 +225,9 @@ class StationStates:
     async def _refresh_all(self, states: list[StationState]) -> None:
         """One after another: a program with a thousand stations must not storm a new broker."""
         for state in states:
-            if not state.removed:
-                await self._refresh(state)
+            if not state.removed and not await self._refresh_once(state):
+                self._start_refresh(state)
 
-    def connection_closed(self, reason: str) -> None:
-        """Nothing to do: whoever uses a state finds the connection closed."""
+    def connection_closed(self, reason: str) -> None:  # noqa: ARG002 - a listener is told
+        """Whoever uses a state finds the connection closed."""
+        self.close()

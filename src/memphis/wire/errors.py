@@ -12,6 +12,7 @@ from memphis.exceptions import (
     MemphisNotFoundError,
     MemphisPermissionError,
     MemphisRequestError,
+    MemphisSchemaRefusedError,
 )
 
 
@@ -27,6 +28,11 @@ class ErrorCode(IntEnum):
     INVALID_DLS_STATION = 2003
     SCHEMA_NOT_FOUND = 3001
     SCHEMA_TYPE_DIFFERS = 3002
+    SCHEMA_INVALID = 3003
+    SCHEMA_INCOMPATIBLE = 3004
+    SCHEMA_IN_USE = 3005
+    SCHEMA_VERSION_NOT_FOUND = 3006
+    SCHEMA_CHANGING = 3007
     GROUP_NOT_FOUND = 4001
     MESSAGE_NOT_FOUND = 4002
     ENGINE_REFUSED = 5001
@@ -36,12 +42,17 @@ class ErrorCode(IntEnum):
     INTERNAL = 9001
 
 
-RETRYABLE = frozenset({ErrorCode.STATION_CHANGING, ErrorCode.ENGINE_UNAVAILABLE})
+RETRYABLE = frozenset(
+    {ErrorCode.STATION_CHANGING, ErrorCode.SCHEMA_CHANGING, ErrorCode.ENGINE_UNAVAILABLE}
+)
 """Refusals that may pass by themselves: nothing was changed and the same request is safe again."""
 
 _CLASSES: dict[int, type[MemphisRequestError]] = {
     ErrorCode.STATION_NOT_FOUND: MemphisNotFoundError,
     ErrorCode.SCHEMA_NOT_FOUND: MemphisNotFoundError,
+    ErrorCode.SCHEMA_VERSION_NOT_FOUND: MemphisNotFoundError,
+    ErrorCode.SCHEMA_INVALID: MemphisSchemaRefusedError,
+    ErrorCode.SCHEMA_INCOMPATIBLE: MemphisSchemaRefusedError,
     ErrorCode.GROUP_NOT_FOUND: MemphisNotFoundError,
     ErrorCode.MESSAGE_NOT_FOUND: MemphisNotFoundError,
     ErrorCode.NOT_PERMITTED: MemphisPermissionError,

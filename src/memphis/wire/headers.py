@@ -22,6 +22,8 @@ BATCH_ID: Final = "Nats-Batch-Id"
 """On every message of an atomic batch, with its number from 1; on the last, that it is complete (ADR-50)."""
 BATCH_SEQUENCE: Final = "Nats-Batch-Sequence"
 BATCH_COMMIT: Final = "Nats-Batch-Commit"
+SCHEMA: Final = "$memphis_schema"
+"""By which version of which schema the message was checked: ``name/version/id``."""
 REQUEST_INFO: Final = "Nats-Request-Info"
 """Added by the engine to a request that crosses accounts: who asks."""
 
@@ -32,6 +34,7 @@ DEAD_LETTER_SEQUENCE: Final = "$memphis_deadLetterSequence"
 DEAD_LETTER_GROUP: Final = "$memphis_deadLetterGroup"
 DEAD_LETTER_REASON: Final = "$memphis_deadLetterReason"
 DEAD_LETTER_DELIVERIES: Final = "$memphis_deadLetterDeliveries"
+DEAD_LETTER_KIND: Final = "$memphis_deadLetterKind"
 DEAD_LETTER_TIME: Final = "$memphis_deadLetterTime"
 """When the original was stored, RFC 3339."""
 
@@ -44,7 +47,7 @@ BLOCK_END: Final = b"\r\n"
 # RFC 7230 tokens plus nothing: a key with a space or colon could not be read back.
 _KEY = re.compile(r"[!-9;-~]+", re.ASCII)
 # A line break would end the header; half of a surrogate pair has no form in UTF-8.
-_UNSENDABLE = re.compile("[\r\n\ud800-\udfff]")
+_UNSENDABLE = re.compile("[\r\n]+|[\ud800-\udfff]")
 
 
 def check_user_header(key: object, value: object) -> None:
@@ -75,6 +78,11 @@ def check_user_header(key: object, value: object) -> None:
         raise MemphisHeaderError(
             f"the value of header {key!r} has a line break in it, or is no text that UTF-8 can hold"
         )
+
+
+def one_line(text: str) -> str:
+    """A text as a header can carry it: without line breaks, and what UTF-8 cannot hold replaced."""
+    return _UNSENDABLE.sub(" ", text).strip()
 
 
 def encode_lines(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> bytes:

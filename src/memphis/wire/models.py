@@ -18,8 +18,6 @@ from memphis.wire.partitions import PARTITIONS_MAX
 
 IDEMPOTENCY_WINDOW_MS_MIN = 100
 IDEMPOTENCY_WINDOW_MS_MAX = 86_400_000
-SCHEMA_CONTENT_LENGTH_MAX = 512 * 1024
-SCHEMA_TYPES = ("protobuf", "json", "graphql", "avro")
 SEQUENCE_MAX = 2**63 - 1
 LIST_LIMIT_MAX = 1000
 REASON_LENGTH_MAX = 4096
@@ -97,6 +95,14 @@ class StationOptions(BaseModel):
         )
 
 
+class AttachedSchema(Reply):
+    """The version of a schema that a station's messages have to fit now."""
+
+    name: str
+    id: str
+    version: int
+
+
 class StationDescription(Reply):
     """A station as clients need to know it."""
 
@@ -106,6 +112,8 @@ class StationDescription(Reply):
     options: StationOptions
     partitions: list[int]
     created_at: datetime
+    attached_schema: AttachedSchema | None = None
+    """None where the station has no schema."""
 
 
 class PartitionInfo(Reply):
@@ -233,42 +241,6 @@ class StationRemove(Request):
 
 class Done(Reply):
     """It is done, and there is nothing to tell."""
-
-
-class SchemaCreate(Request):
-    """Store a schema, or a new version of one. Reply: :class:`SchemaStored`."""
-
-    noun = "schema"
-    verb = "create"
-    name: NameText
-    type: Annotated[str, Field(max_length=32)]
-    """One of ``protobuf``, ``json``, ``graphql``, ``avro``."""
-    content: Annotated[str, Field(min_length=1, max_length=SCHEMA_CONTENT_LENGTH_MAX)]
-
-
-class SchemaStored(Reply):
-    """The version that holds this content, and whether this request made it."""
-
-    name: str
-    version: int
-    created: bool
-
-
-class SchemaAttach(Request):
-    """Attach a schema to a station. Reply: :class:`Done`."""
-
-    noun = "schema"
-    verb = "attach"
-    name: NameText
-    station: NameText
-
-
-class SchemaDetach(Request):
-    """Detach whatever schema a station has. Reply: :class:`Done`."""
-
-    noun = "schema"
-    verb = "detach"
-    station: NameText
 
 
 class GroupJoin(Request):

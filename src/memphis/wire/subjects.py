@@ -28,6 +28,17 @@ MEMBERS_ALL: Final = "$memphis.members.*.*"
 UPDATES_ALL: Final = "$memphis.updates.*"
 DEAD_LETTERS_ALL: Final = "$memphis.dead_letters.>"
 
+KIND_POISON: Final = "poison"
+"""A dead letter that a group could not process."""
+KIND_SCHEMA: Final = "schema"
+"""A dead letter that never got in, because it failed its station's schema."""
+_NO_PARTITION: Final = 0
+_NO_GROUP: Final = "-"
+"""No group can be called so."""
+
+SCHEMA_FAILURES_ALL: Final = f"$memphis.dead_letters.*.{_NO_PARTITION}.{_NO_GROUP}.{KIND_SCHEMA}"
+"""What a producing user may store among the dead letters."""
+
 
 def stream_name(station: StationName, partition: int) -> str:
     """The engine stream that holds one partition: ``I$p``."""
@@ -77,6 +88,11 @@ def updates_subject(station: StationName) -> str:
 def dead_letter_subject(station: StationName, partition: int, group: GroupName, kind: str) -> str:
     """Under which a dead letter is stored in the broker's dead-letter stream."""
     return f"$memphis.dead_letters.{station.internal}.{partition}.{group.internal}.{kind}"
+
+
+def schema_failure_subject(station: StationName) -> str:
+    """Where a producer stores a message that failed the station's schema: it has no place and no group."""
+    return f"$memphis.dead_letters.{station.internal}.{_NO_PARTITION}.{_NO_GROUP}.{KIND_SCHEMA}"
 
 
 def inbox_prefix(user: UserName) -> str:

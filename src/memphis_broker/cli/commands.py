@@ -13,7 +13,16 @@ from typing import Annotated
 
 import typer
 
-from memphis_broker.cli import _output, consume, demo, engine_config, produce, serve, station
+from memphis_broker.cli import (
+    _output,
+    consume,
+    demo,
+    engine_config,
+    produce,
+    schema,
+    serve,
+    station,
+)
 
 # Typer brings its own copy of click since 0.26; this is the base of usage errors in either.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
@@ -32,6 +41,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.add_typer(station.app, name="station")
+app.add_typer(schema.app, name="schema")
 app.command("produce")(produce.produce)
 app.command("consume")(consume.consume)
 app.command("engine-config")(engine_config.engine_config)

@@ -190,7 +190,10 @@ async def list_stations(memphis: Memphis, as_json: AsJson = False) -> None:
         _output.write_line(json.dumps([station.model_dump(mode="json") for station in stations]))
     elif stations:
         _output.write_table(
-            ["STATION", ">PARTITIONS", ">MESSAGES", ">BYTES", "RETENTION", "STORAGE", ">REPLICAS"],
+            [
+                *("STATION", ">PARTITIONS", ">MESSAGES", ">BYTES"),
+                *("RETENTION", "STORAGE", "SCHEMA", ">REPLICAS"),
+            ],
             [_summary_row(station) for station in stations],
         )
     else:
@@ -214,7 +217,7 @@ async def info(memphis: Memphis, name: Name, as_json: AsJson = False) -> None:
 async def purge(memphis: Memphis, name: Name, yes: Yes = False) -> None:
     """Delete all messages of a station; the station and its groups stay."""
     station = await memphis.existing_station(name)
-    _confirm(f"delete all messages of {station.name}?", yes=yes)
+    confirm_or_exit(f"delete all messages of {station.name}?", yes=yes)
     count = await station.purge()
     _output.write_line(f"{_output.counted(count, 'message')} of station {station.name} deleted")
 
@@ -224,12 +227,17 @@ async def purge(memphis: Memphis, name: Name, yes: Yes = False) -> None:
 async def remove(memphis: Memphis, name: Name, yes: Yes = False) -> None:
     """Delete a station with all its messages and groups."""
     station = await memphis.existing_station(name)
-    _confirm(f"delete station {station.name} and all it holds?", yes=yes)
+    confirm_or_exit(f"delete station {station.name} and all it holds?", yes=yes)
     await station.destroy()
     _output.write_line(f"station {station.name} deleted")
 
 
-def _confirm(question: str, *, yes: bool) -> None:
+def confirm_or_exit(question: str, *, yes: bool) -> None:
+    """Ask before something is deleted, unless ``yes``.
+
+    Raises:
+        typer.Exit: The answer was not a clear yes; the person has been told.
+    """
     if not yes and not _output.confirm(question):
         _output.write_error("nothing was done; answer y, or give --yes")
         raise typer.Exit(FAILED)
@@ -243,6 +251,7 @@ def _summary_row(station: StationSummary) -> list[str]:
         f"{station.bytes:,}",
         _retention(station.retention_type, station.retention_value),
         station.storage_type.name.lower(),
+        station.schema_name or "-",
         str(station.replicas),
     ]
 
@@ -264,6 +273,8 @@ def _show_info(found: StationInfo) -> None:
         f"keeps {_retention(options.retention_type, options.retention_value)}, "
         f"on {options.storage_type.name.lower()}, created {found.created_at:%Y-%m-%d %H:%M:%S %Z}"
     )
+    if options.schema_name:
+        _output.write_line(f"it takes only messages that fit the schema {options.schema_name}")
     _output.write_table(
         [">PARTITION", ">MESSAGES", ">BYTES", ">FIRST", ">LAST"],
         [

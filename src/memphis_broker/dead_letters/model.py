@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,15 +12,11 @@ from memphis_broker.engine.streams import StoredMessage, StreamSpec
 from memphis_broker.stations.model import StationRecord
 
 STREAM_NAME: Final = "memphis_dead_letters"
-KIND_POISON: Final = "poison"
-"""A message that a group could not process."""
-
 KEPT_FOR_S: Final = 7 * 24 * 3600
 DUPLICATE_WINDOW_MS: Final = 3_600_000
 """How late a retry may come and still store nothing twice."""
 
 _ENGINE_PREFIX: Final = "nats-"
-_LINE_BREAKS = re.compile(r"[\r\n]+")
 
 
 def stream(replicas: int) -> StreamSpec:
@@ -37,7 +32,9 @@ def stream(replicas: int) -> StreamSpec:
 
 def subject_of(station: StationRecord, request: DeadLetterAdd, group: GroupName) -> str:
     """Where the dead letter is stored."""
-    return subjects.dead_letter_subject(station.station, request.partition, group, KIND_POISON)
+    return subjects.dead_letter_subject(
+        station.station, request.partition, group, subjects.KIND_POISON
+    )
 
 
 def headers_of(
@@ -61,7 +58,8 @@ def headers_of(
         headers.DEAD_LETTER_PARTITION: str(request.partition),
         headers.DEAD_LETTER_SEQUENCE: str(request.sequence),
         headers.DEAD_LETTER_GROUP: str(group),
-        headers.DEAD_LETTER_REASON: _LINE_BREAKS.sub(" ", request.reason).strip(),
+        headers.DEAD_LETTER_KIND: subjects.KIND_POISON,
+        headers.DEAD_LETTER_REASON: headers.one_line(request.reason),
         headers.DEAD_LETTER_DELIVERIES: str(request.deliveries),
         headers.DEAD_LETTER_TIME: original.stored_at,
     }

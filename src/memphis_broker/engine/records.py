@@ -10,15 +10,13 @@ so that the revision of a key that comes back is known, and then costs nothing.
 
 from __future__ import annotations
 
-import asyncio
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import nats.errors
 from nats.js import api
 from nats.js.errors import APIError, NotFoundError
 
+from memphis_broker.engine.direct import read_page, sequence_of
 from memphis_broker.engine.failures import (
     STREAM_NAME_IN_USE,
     WRONG_LAST_SEQUENCE,
@@ -27,11 +25,7 @@ from memphis_broker.engine.failures import (
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
-    from nats.aio.msg import Msg
 
-_PAGE_RECORDS: Final = 1000
-_PAGE_BYTES: Final = 4 * 1024 * 1024
-_PAGE_DEADLINE_S: Final = 5.0
 _MARKER_TTL_S: Final = 3600
 
 # What key-value buckets agree on (NATS ADR-8), so that any NATS tool can read ours.
@@ -39,9 +33,6 @@ _OPERATION: Final = "KV-Operation"
 _PURGE: Final = "PURGE"
 _ROLLUP: Final = "Nats-Rollup"
 _ROLLUP_SUBJECT: Final = "sub"
-
-_STATUS_END: Final = "204"
-_STATUS_NONE: Final = "404"
 
 
 class RecordConflictError(Exception):
@@ -157,50 +148,10 @@ class RecordStore:
         found: dict[str, Record] = {}
         start = 1
         while start:
-            messages, start = await self._page(start)
+            messages, start = await read_page(self._client, self._stream, f"{self._prefix}>", start)
             for message in messages:
                 headers = message.headers or {}
                 key = headers["Nats-Subject"].removeprefix(self._prefix)
                 erased = _OPERATION in headers
-                value = None if erased else message.data
-                found[key] = Record(key, value, int(headers["Nats-Sequence"]))
+                found[key] = Record(key, None if erased else message.data, sequence_of(message))
         return [record for record in found.values() if record.value is not None]
-
-    async def _page(self, start: int) -> tuple[list[Msg], int]:
-        """The messages from sequence ``start`` on, and where to go on, 0 at the end."""
-        messages: list[Msg] = []
-        complete: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-
-        async def collect(message: Msg) -> None:
-            if "Status" not in (message.headers or {}):
-                messages.append(message)
-            elif not complete.done():
-                complete.set_result(message)
-
-        query = {
-            "seq": start,
-            "next_by_subj": f"{self._prefix}>",
-            "batch": _PAGE_RECORDS,
-            "max_bytes": _PAGE_BYTES,
-        }
-        with engine_failures(f"listing the records in {self._bucket}"):
-            inbox = self._client.new_inbox()
-            subscription = await self._client.subscribe(inbox, cb=collect)
-            try:
-                await self._client.publish(
-                    f"$JS.API.DIRECT.GET.{self._stream}", json.dumps(query).encode(), reply=inbox
-                )
-                async with asyncio.timeout(_PAGE_DEADLINE_S):
-                    last = await complete
-            except TimeoutError as error:
-                raise nats.errors.TimeoutError from error
-            finally:
-                await subscription.unsubscribe()
-            headers = last.headers or {}
-            if headers["Status"] == _STATUS_NONE:
-                return messages, 0
-            if headers["Status"] != _STATUS_END:
-                raise nats.errors.NoRespondersError
-        more = int(headers.get("Nats-Num-Pending", 0)) > 0 and bool(messages)
-        following = int((messages[-1].headers or {})["Nats-Sequence"]) + 1 if more else 0
-        return messages, following

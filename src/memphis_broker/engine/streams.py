@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -17,6 +17,7 @@ from nats.js import api
 from nats.js.errors import APIError, NotFoundError
 
 from memphis.wire.headers import decode_block, encode_block
+from memphis_broker.engine.direct import read_page, sequence_of
 from memphis_broker.engine.failures import STREAM_NAME_IN_USE, engine_failures
 
 if TYPE_CHECKING:
@@ -215,6 +216,19 @@ class Streams:
             payload=base64.b64decode(message.get("data", "")),
             stored_at=message["time"],
         )
+
+    async def payloads(
+        self, name: str, subject: str, first: int, last: int
+    ) -> AsyncIterator[tuple[int, bytes]]:
+        """Sequence and payload of the messages on ``subject`` within these sequences, in their order."""
+        start = first
+        while 0 < start <= last:
+            messages, start = await read_page(self._client, name, subject, start)
+            for message in messages:
+                sequence = sequence_of(message)
+                if sequence > last:
+                    return
+                yield sequence, message.data
 
     async def sequence_at(self, name: str, time_ns: int) -> int | None:
         """The sequence of the first message stored at or after a time, None if there is none.

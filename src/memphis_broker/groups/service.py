@@ -123,7 +123,7 @@ class GroupService:
             limits = await self._limits(station, group, known, request)
             if await self._make(station, group, known, limits, request):
                 return GroupJoined(
-                    station=station.describe(),
+                    station=await self._stations.describe(station),
                     created=made and not known,
                     max_ack_time_ms=limits.ack_wait_ms,
                     max_msg_deliveries=limits.deliveries_max,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from memphis.wire.models import (
-    SchemaAttach,
-    SchemaDetach,
     StationCreate,
     StationGet,
     StationInfoGet,
@@ -14,11 +12,13 @@ from memphis.wire.models import (
     StationPurge,
     StationRemove,
 )
+from memphis.wire.schemas import SchemaAttach, SchemaCheck, SchemaDetach
 from memphis_broker.operations import Operation
+from memphis_broker.stations.schema_trial import SchemaTrial
 from memphis_broker.stations.service import StationService
 
 
-def operations(service: StationService) -> list[Operation[Any]]:
+def operations(service: StationService, trial: SchemaTrial) -> list[Operation[Any]]:
     """The operations of this slice."""
     return [
         Operation(StationCreate, service.create),
@@ -29,4 +29,5 @@ def operations(service: StationService) -> list[Operation[Any]]:
         Operation(StationRemove, service.remove),
         Operation(SchemaAttach, service.attach_schema),
         Operation(SchemaDetach, service.detach_schema),
+        Operation(SchemaCheck, trial.check),
     ]

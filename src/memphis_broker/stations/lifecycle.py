@@ -177,6 +177,10 @@ class Lifecycle:
             except RecordConflictError:
                 continue  # somebody else changed it meanwhile: look again
 
+    async def tell_changed(self, station: StationRecord) -> None:
+        """Have the clients of this station ask how it is now."""
+        await self._tell(station, "changed")
+
     def _lock(self, name: StationName) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
 
@@ -340,7 +344,7 @@ class Lifecycle:
         await self._records.write(
             found.stored.key, station.model_dump_json().encode(), found.stored.revision
         )
-        await self._tell(station, "changed")
+        await self.tell_changed(station)
         return station
 
     async def _tell(self, station: StationRecord, event: str) -> None:

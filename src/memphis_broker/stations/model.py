@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from memphis.types import Retention, Storage
 from memphis.wire import subjects
 from memphis.wire.errors import ErrorCode, Refusal
-from memphis.wire.models import StationDescription, StationOptions
+from memphis.wire.models import AttachedSchema, StationDescription, StationOptions
 from memphis.wire.names import InvalidNameError, SchemaName, StationName
 from memphis_broker.engine.streams import StreamSpec
 
@@ -68,14 +68,15 @@ class StationRecord(BaseModel):
         """The streams of the partitions, in their order."""
         return [subjects.stream_name(self.station, partition) for partition in self.partitions]
 
-    def describe(self) -> StationDescription:
-        """The station as clients need to know it."""
+    def describe(self, attached_schema: AttachedSchema | None) -> StationDescription:
+        """The station, with what its schema is now, as clients need to know it."""
         return StationDescription(
             name=self.name,
             id=self.id,
             options=self.options,
             partitions=list(self.partitions),
             created_at=self.created_at,
+            attached_schema=attached_schema,
         )
 
 

@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from memphis.wire import subjects
+from memphis.wire.errors import Refusal
 from memphis.wire.models import (
     Done,
     GroupInfo,
     PartitionInfo,
     Purged,
-    SchemaAttach,
-    SchemaDetach,
     StationCreate,
     StationDescription,
     StationGet,
@@ -28,6 +27,7 @@ from memphis.wire.models import (
     StationSummary,
 )
 from memphis.wire.names import SchemaName, StationName
+from memphis.wire.schemas import SchemaAttach, SchemaDetach
 from memphis_broker.engine.concurrency import for_each
 from memphis_broker.engine.durables import Durables, DurableState
 from memphis_broker.engine.streams import Streams, StreamState
@@ -70,7 +70,7 @@ class StationService:
                 station then.
         """
         station, created = await self.open(StationName.parse(request.name), request.options)
-        return StationOpened(station=station.describe(), created=created)
+        return StationOpened(station=await self.describe(station), created=created)
 
     async def open(
         self, name: StationName, wanted: StationOptions | None = None
@@ -83,10 +83,12 @@ class StationService:
             await self._lifecycle.ensure_streams(station)
         else:
             if options.schema_name:
-                await self._schemas.check_exists(SchemaName.parse(options.schema_name))
+                await self._schemas.ready(SchemaName.parse(options.schema_name))
             if options.dls_station:
                 await self.open(StationName.parse(options.dls_station))
             station, created = await self._lifecycle.create(name, options, found)
+            if created and options.schema_name:
+                await self._keep_if_schema_stays(station)
         if wanted is not None and not created and station.options != options:
             logger.debug("the station %s exists with other options, which stay as they are", name)
         return station, created
@@ -95,7 +97,18 @@ class StationService:
         """Describe a station."""
         station = await self.ready(StationName.parse(request.name))
         await self._lifecycle.ensure_streams(station)
-        return station.describe()
+        return await self.describe(station)
+
+    async def describe(self, station: StationRecord) -> StationDescription:
+        """The station as clients need to know it.
+
+        Where its schema is gone, the description has the schema's name and no version: such a station
+        takes no messages until another schema is attached, or none.
+        """
+        schema = station.options.schema_name
+        if not schema:
+            return station.describe(None)
+        return station.describe(await self._schemas.attached(SchemaName.parse(schema)))
 
     async def ready(self, name: StationName) -> StationRecord:
         """The station, which is ready.
@@ -176,8 +189,13 @@ class StationService:
         """
         schema = SchemaName.parse(request.name)
         name = StationName.parse(request.station)
-        await self._schemas.check_exists(schema)
+        await self._schemas.ready(schema)
         await self._set_schema(name, schema)
+        try:
+            await self._schemas.hold(schema)
+        except Refusal:
+            await self._set_schema(name, "", instead_of=schema)
+            raise
         return Done()
 
     async def detach_schema(self, request: SchemaDetach) -> Done:
@@ -185,8 +203,22 @@ class StationService:
         await self._set_schema(StationName.parse(request.station), "")
         return Done()
 
-    async def _set_schema(self, name: StationName, schema: str) -> None:
+    async def _keep_if_schema_stays(self, station: StationRecord) -> None:
+        """Take a new station back whose schema was removed while it was made."""
+        try:
+            await self._schemas.hold(SchemaName.parse(station.options.schema_name))
+        except Refusal:
+            await self._lifecycle.remove(station.station, station.id)
+            raise
+
+    async def _set_schema(
+        self, name: StationName, schema: str, instead_of: str | None = None
+    ) -> None:
+        """Write the station's schema; with ``instead_of`` only over that one."""
+
         def alter(options: StationOptions) -> StationOptions:
+            if instead_of is not None and options.schema_name != instead_of:
+                return options
             return options.model_copy(update={"schema_name": str(schema)})
 
         if await self._lifecycle.change(name, alter) is None:

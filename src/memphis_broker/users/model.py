@@ -26,7 +26,13 @@ def native_permissions(user: UserName, connection_id: str | None) -> Permissions
     else:
         inbox = subjects.connection_inbox_prefix(user, connection_id)
     return Permissions(
-        publish=(subjects.API_ALL, subjects.INGEST_ALL, subjects.PULL_ALL, subjects.ACK_ALL),
+        publish=(
+            subjects.API_ALL,
+            subjects.INGEST_ALL,
+            subjects.PULL_ALL,
+            subjects.ACK_ALL,
+            subjects.SCHEMA_FAILURES_ALL,
+        ),
         subscribe=(
             f"{inbox}.>",
             subjects.MEMBERS_ALL,

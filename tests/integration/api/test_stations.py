@@ -14,9 +14,6 @@ from memphis.wire.errors import ErrorCode
 from memphis.wire.models import (
     GroupJoin,
     Request,
-    SchemaAttach,
-    SchemaCreate,
-    SchemaDetach,
     StationCreate,
     StationGet,
     StationInfoGet,
@@ -293,54 +290,6 @@ async def test_a_missing_station_is_named_as_such(ask: Asker, request_type: type
     """Every request about a station that is not there gets the same number."""
     assert await ask.refused(request_type(name="nope")) == ErrorCode.STATION_NOT_FOUND
     assert await ask.refused(request_type(name="no pe")) == ErrorCode.INVALID_NAME
-
-
-async def test_schemas_are_versioned_and_attached(ask: Asker, client: Client):
-    """Same content same version; another type is refused; attaching tells the clients."""
-    stored = await ask.ok(SchemaCreate(name="Sch.a", type="json", content="{}"))
-    assert stored == {"name": "sch.a", "version": 1, "created": True}
-    again = await ask.ok(SchemaCreate(name="sch.a", type="json", content="{}"))
-    assert again == {"name": "sch.a", "version": 1, "created": False}
-    next_one = await ask.ok(SchemaCreate(name="sch.a", type="json", content='{"a":1}'))
-    assert next_one["version"] == 2
-    other = SchemaCreate(name="sch.a", type="avro", content="{}")
-    assert await ask.refused(other) == ErrorCode.SCHEMA_TYPE_DIFFERS
-    unknown = SchemaCreate(name="sch.b", type="xml", content="<a/>")
-    assert await ask.refused(unknown) == ErrorCode.INVALID_OPTION
-
-    await ask.ok(StationCreate(name="s"))
-    heard = await client.subscribe(updates_subject(StationName.parse("s")))
-    await ask.ok(SchemaAttach(name="sch.a", station="s"))
-    update = StationUpdate.model_validate_json((await heard.next_msg(timeout=10)).data)
-    assert update.event == "changed"
-    assert (await ask.ok(StationGet(name="s")))["options"]["schema_name"] == "sch.a"
-    await ask.ok(SchemaDetach(station="s"))
-    await ask.ok(SchemaDetach(station="s"))
-    assert (await ask.ok(StationGet(name="s")))["options"]["schema_name"] == ""
-    attach = SchemaAttach(name="nope", station="s")
-    assert await ask.refused(attach) == ErrorCode.SCHEMA_NOT_FOUND
-    attach = SchemaAttach(name="sch.a", station="nope")
-    assert await ask.refused(attach) == ErrorCode.STATION_NOT_FOUND
-
-
-async def test_versions_made_at_once_are_all_kept(ask: Asker):
-    """Ten contents stored at the same time are ten versions, whoever came first."""
-    made = await asyncio.gather(
-        *(
-            ask.ok(SchemaCreate(name="s", type="json", content=f"[{n % 10}]" + " " * 1000))
-            for n in range(20)
-        )
-    )
-    assert {stored["version"] for stored in made} == set(range(1, 11))
-    assert sum(stored["created"] for stored in made) == 10
-
-
-async def test_a_schema_is_stored_up_to_the_largest_size(ask: Asker):
-    """Three versions of half a megabyte fit, though together they are larger than a message."""
-    for n in range(3):
-        content = f'"{n}' + "x" * (512 * 1024 - 3) + '"'
-        await ask.ok(SchemaCreate(name="big", type="json", content=content))
-    assert (await ask.ok(SchemaCreate(name="big", type="json", content="{}")))["version"] == 4
 
 
 def test_app_counts_its_requests(app: App):

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
-DEADLINE_S = 180
+from tests.integration.bench.helpers import run_program
 
 ROWS_OF_THE_LIMIT = {"produce_awaited", "produce_nonblocking", "fetch_ack", "produce_unsynced"}
 ALL_ROWS = {*ROWS_OF_THE_LIMIT, "consume_handler", "latency"}
@@ -24,17 +20,8 @@ MESSAGES = 500
 def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One round of every row, with the least messages, of the clients that need no other server."""
     out = tmp_path_factory.mktemp("bench") / "short.json"
-    command = [sys.executable, "benchmarks/run.py", "--rounds", "1", "--scale", "0"]
-    command += ["--clients", "raw_socket", "memphis_sdk", "nats_py", "--sizes", "64"]
-    done = subprocess.run(
-        [*command, "--out", str(out)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert not done.returncode, done.stdout + done.stderr
+    few = ["--rounds", "1", "--scale", "0", "--sizes", "64"]
+    run_program("run", *few, "--clients", "raw_socket", "memphis_sdk", "nats_py", "--out", out)
     found: dict[str, Any] = json.loads(out.read_text())
     return found
 

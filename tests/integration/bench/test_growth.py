@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
 
 from benchmarks.control_plane import Figure, print_figures
-from benchmarks.growth import BYTES_MAX, MESSAGES, Point, fetch, produce, questions, summarize
+from benchmarks.growth import BYTES_MAX, MESSAGES, questions, summarize
+from benchmarks.growth_work import Point, fetch, produce
 from memphis import Memphis
 from memphis_broker.testing import BrokerProcess
+from tests.integration.bench.helpers import run_program
 
-ROOT = Path(__file__).parents[3]
-DEADLINE_S = 120
 FEW: Final = ("--rounds", "1", "--scale", "0.0005", "--points", "2")
 DRAWN: Final = ("sizes", "stations", "depth")
 """One question for each kind of picture."""
@@ -31,14 +28,9 @@ def run(
     Modules in the folder ``instead_of`` hide those that are installed.
     """
     hidden = {"PYTHONPATH": str(instead_of)} if instead_of else {}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", f"benchmarks/{program}.py", "--out", out, *arguments],
-        cwd=ROOT, env={**os.environ, **hidden},
-        capture_output=True, text=True, timeout=DEADLINE_S, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    output = run_program(program, "--out", out, *arguments, **hidden)
     files = list(out.glob("*.json"))
-    return done.stdout, json.loads(files[0].read_text()) if len(files) == 1 else {}
+    return output, json.loads(files[0].read_text()) if len(files) == 1 else {}
 
 
 def test_every_question_has_its_points() -> None:

@@ -1,11 +1,8 @@
 """The faults of the original SDK that must not come back: one test for each, or for each family.
 
-Not here, because what they are about comes later:
+Those of schemas are in `test_schemas.py`, `test_schema_changes.py` and `test_schema_dead_letters.py`. Not here,
+because what they are about comes later:
 
-- schemas are stored, not enforced yet: a shared protobuf object that leaks fields from one message
-  into the next or changes messages given out before; schema updates that only protobuf notices;
-  binary payloads decoded as text; Avro errors that escape; a descriptor API that is gone; a dict
-  stored as its ``repr`` after it failed its schema;
 - dead letters are stored, not given back yet: lists of returned messages without a limit, messages
   both handed to the handler and kept for a fetch, ``nack`` of such a message, a dead consumer that
   still swallows them;

@@ -45,13 +45,27 @@ async def eager(memphis: Memphis, name: str, **options) -> Consumer:
     )
 
 
+async def prepared(
+    memphis: Memphis, name: str, messages: int, **options
+) -> tuple[Consumer, Handler]:
+    """So many messages, a consumer without pauses, and a handler for it; nothing is read yet."""
+    await fill(await memphis.producer(name, "p"), range(messages))
+    return await eager(memphis, name, **options), Handler()
+
+
+async def another(memphis: Memphis, name: str) -> Consumer:
+    """A second member of the group; what the first gives back comes to it, nothing by timeout."""
+    return await memphis.consumer(name, "other", "g", max_ack_time_ms=60_000)
+
+
+with_and_without_waiting = pytest.mark.parametrize("wait_ms", [0, 100])
+
+
 @pytest.mark.parametrize("partitions", [1, 3])
 async def test_everything_is_handled_once(memphis, name, partitions):
     """Batches that were asked for ahead come like others, in order within a partition."""
     await memphis.station(name, partitions_number=partitions)
-    await fill(await memphis.producer(name, "p"), range(3000))
-    handler = Handler()
-    consumer = await eager(memphis, name)
+    consumer, handler = await prepared(memphis, name, 3000)
     consumer.consume(handler)
     await until_settled(memphis, name, "g")
     await consumer.stop()
@@ -105,18 +119,16 @@ async def test_a_stopped_consumer_takes_nothing(memphis, name):
     await consumer.stop()
     assert len(handler.numbers) == 13
     await fill(producer, range(13, 18))
-    other = await memphis.consumer(name, "other", "g", max_ack_time_ms=60_000)
+    other = await another(memphis, name)
     messages = await read(other, 5)
     assert numbers_of(messages) == list(range(13, 18))
     assert {message.delivery_count for message in messages} == {1}
 
 
-@pytest.mark.parametrize("wait_ms", [0, 100])
+@with_and_without_waiting
 async def test_pausing_in_a_handler_holds_nothing(memphis, name, wait_ms):
     """The batch that was asked for ahead is handled before the loop pauses."""
-    await fill(await memphis.producer(name, "p"), range(100))
-    handler = Handler()
-    consumer = await eager(memphis, name, batch_max_time_to_wait_ms=wait_ms)
+    consumer, handler = await prepared(memphis, name, 100, batch_max_time_to_wait_ms=wait_ms)
     handler.act = lambda: consumer.pause() if len(handler.numbers) == 30 else None
     consumer.consume(handler)
     await eventually(lambda: len(handler.numbers) == 40)
@@ -127,31 +139,27 @@ async def test_pausing_in_a_handler_holds_nothing(memphis, name, wait_ms):
     await consumer.destroy()
 
 
-@pytest.mark.parametrize("wait_ms", [0, 100])
+@with_and_without_waiting
 async def test_stopping_from_outside_holds_nothing(memphis, name, wait_ms):
     """When stop returns, everything that was asked for is handled, and each message once."""
-    await fill(await memphis.producer(name, "p"), range(100))
-    handler = Handler()
-    consumer = await eager(memphis, name, batch_max_time_to_wait_ms=wait_ms)
+    consumer, handler = await prepared(memphis, name, 100, batch_max_time_to_wait_ms=wait_ms)
     consumer.consume(handler)
     await eventually(lambda: len(handler.numbers) >= 30)
     await consumer.stop()
     assert handler.numbers == list(range(len(handler.numbers)))
     await eventually(lambda: no_member_holds_any(memphis, name))
-    other = await memphis.consumer(name, "other", "g")
+    other = await another(memphis, name)
     rest = await read(other, 100 - len(handler.numbers)) if len(handler.numbers) < 100 else []
     assert {message.delivery_count for message in rest} <= {1}
 
 
-@pytest.mark.parametrize("wait_ms", [0, 100])
+@with_and_without_waiting
 async def test_stopping_in_a_handler_gives_back(memphis, name, wait_ms):
     """A handler that has stopped is not called again; what was asked for ahead is another member's."""
-    await fill(await memphis.producer(name, "p"), range(100))
-    handler = Handler()
-    consumer = await eager(memphis, name, batch_max_time_to_wait_ms=wait_ms)
+    consumer, handler = await prepared(memphis, name, 100, batch_max_time_to_wait_ms=wait_ms)
     handler.act = lambda: consumer.stop() if len(handler.numbers) == 30 else None
     consumer.consume(handler)
-    other = await memphis.consumer(name, "other", "g", max_ack_time_ms=60_000)
+    other = await another(memphis, name)
     await eventually(consumer._consuming.done)
     assert handler.numbers == list(range(30))
     assert sorted(numbers_of(await read(other, 70))) == list(range(30, 100))
@@ -172,7 +180,7 @@ async def test_closing_with_a_handler_that_hangs(broker, memphis, name, monkeypa
 
     handler.act = lambda: hang() if len(handler.numbers) == 20 else None
     consumer = await eager(closing, name)
-    other = await memphis.consumer(name, "other", "g", max_ack_time_ms=60_000)
+    other = await another(memphis, name)
     consumer.consume(handler)
     await hanging.wait()
     await eventually(lambda: consumer._reader.buffered == 10)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -17,25 +16,9 @@ from memphis import (
     Message,
     Producer,
 )
-from memphis_broker.testing import BrokerProcess
-from tests.fixtures.proxy import CuttingProxy
-from tests.fixtures.sdk import connect
+from tests.fixtures.sdk import connect, connect_through
 from tests.integration.sdk.helpers import SOON_S, fill, numbers_of, own_tasks, read
 from tests.waiting import eventually
-
-
-@pytest.fixture
-async def proxy(broker: BrokerProcess) -> AsyncIterator[CuttingProxy]:
-    """A line to the shared broker that this test may cut."""
-    line = CuttingProxy((broker.host, broker.port))
-    await line.start()
-    yield line
-    await line.stop()
-
-
-async def connect_through(proxy: CuttingProxy, broker: BrokerProcess, **arguments) -> Memphis:
-    host, port = proxy.address
-    return await connect(broker, host=host, port=port, **arguments)
 
 
 async def test_is_connected_follows_the_connection(broker, proxy):

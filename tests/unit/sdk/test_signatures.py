@@ -52,7 +52,7 @@ SPECIFIED: dict[Any, list[tuple[str, Any]]] = {
     Memphis.create_schema: [
         ("schema_name", NO_DEFAULT),
         ("schema_type", NO_DEFAULT),
-        ("schema_path", NO_DEFAULT),
+        ("schema_path", ""),  # of the specification, without a default; content is another way
     ],
     Memphis.enforce_schema: [("name", NO_DEFAULT), ("station_name", NO_DEFAULT)],
     Memphis.attach_schema: [("name", NO_DEFAULT), ("station_name", NO_DEFAULT)],

@@ -1,0 +1,106 @@
+"""Messages that failed their station's schema, kept as dead letters before the producer is told."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from memphis._core.payload import encode_payload
+from memphis.exceptions import MemphisError, MemphisSchemaError
+from memphis.transport.errors import bare_text
+from memphis.transport.receipt import Receipt
+from memphis.wire.headers import (
+    DEAD_LETTER_KIND,
+    DEAD_LETTER_REASON,
+    DEAD_LETTER_STATION,
+    MESSAGE_ID,
+    add_lines,
+    one_line,
+)
+from memphis.wire.subjects import KIND_SCHEMA, schema_failure_subject
+
+if TYPE_CHECKING:
+    from memphis._core.station_state import StationState
+    from memphis.transport.publisher import Publisher
+
+_RESEND_S: Final = 60.0
+"""The stream of dead letters knows an id for an hour."""
+_REASON_LENGTH_MAX: Final = 1000
+
+
+class _Stored(Receipt):
+    """Tells an asyncio future."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def confirmed(self, sequence: int, duplicate: bool) -> None:  # noqa: ARG002 - where is of no interest
+        if not self.future.done():
+            self.future.set_result(None)
+
+    def failed(self, error: MemphisError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+async def keep_refused(
+    publisher: Publisher,
+    state: StationState,
+    header: bytes,
+    message: Any,
+    error: MemphisSchemaError,
+    deadline_s: float,
+) -> None:
+    """Store a message that failed the schema, as the bytes that were given.
+
+    Does nothing where the station keeps none, or its schema could not be had, which is no fault of the
+    message. Whatever keeps it from being stored is noted on ``error``, which the caller then raises.
+
+    Args:
+        publisher: Carries it.
+        state: The station.
+        header: The header block that the message would have had.
+        message: What the application gave.
+        error: Why it failed.
+        deadline_s: Seconds after which it counts as not stored.
+    """
+    schema = state.enforced
+    if not state.description.options.send_schema_failed_msg_to_dls:
+        return
+    if schema is None or schema.version is None:
+        return
+    try:
+        await _store(
+            publisher, state, header, encode_payload(message, partial=True), error, deadline_s
+        )
+    except MemphisError as failure:
+        error.add_note(f"It could not be kept as a dead letter: {bare_text(failure)}")
+
+
+async def _store(
+    publisher: Publisher,
+    state: StationState,
+    header: bytes,
+    payload: bytes,
+    error: MemphisSchemaError,
+    deadline_s: float,
+) -> None:
+    said: Mapping[str, str] = {
+        MESSAGE_ID: uuid.uuid4().hex,
+        DEAD_LETTER_STATION: str(state.name),
+        DEAD_LETTER_KIND: KIND_SCHEMA,
+        DEAD_LETTER_REASON: one_line(bare_text(error))[:_REASON_LENGTH_MAX],
+    }
+    await publisher.wait_room()
+    stored = _Stored()
+    publisher.post(
+        stored,
+        schema_failure_subject(state.name).encode(),
+        payload,
+        add_lines(header, said),
+        _RESEND_S,
+        deadline_s,
+    )
+    await stored.future

@@ -1,0 +1,87 @@
+"""What an Avro schema may cost: bounds found by looking at it, before any message is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from memphis.schema.faults import Misfit
+
+DEPTH_MAX: Final = 100
+"""Types inside each other that the compiled reader may follow: it uses the stack for each."""
+
+_NO_BYTES: Final = "null"
+
+
+def is_deep(schema: Any, named: dict[str, Any]) -> bool:
+    """Whether values may nest deeper than :data:`DEPTH_MAX`, as in a type that contains itself."""
+    level = [schema]
+    for _ in range(DEPTH_MAX):
+        inner = {id(one): one for part in level for one in _parts(part, named)}
+        if not inner:
+            return False
+        level = list(inner.values())
+    return True
+
+
+def check_costs(schema: Any, named: dict[str, Any], *, binary: bool) -> None:
+    """Refuse a schema for which a few bytes could stand for endlessly many items.
+
+    Raises:
+        Misfit: An array's items take no bytes, so that the number of them is bounded by nothing.
+    """
+    if not binary:
+        return
+    for one in _everywhere(schema, named):
+        if isinstance(one, dict) and one.get("type") == "array" and _is_empty(one["items"], named):
+            raise Misfit("without arrays whose items take no bytes, like null")
+
+
+def _everywhere(schema: Any, named: dict[str, Any]) -> Iterator[Any]:
+    seen: set[int] = set()
+    remaining = [schema, *named.values()]
+    while remaining:
+        one = remaining.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            remaining.extend(_parts(one, named))
+
+
+def _parts(schema: Any, named: dict[str, Any]) -> list[Any]:
+    """The types directly inside, names resolved."""
+    if isinstance(schema, list):
+        return schema
+    if isinstance(schema, str):
+        return [named[schema]] if schema in named else []
+    kind = schema["type"]
+    if not isinstance(kind, str):
+        return [kind]
+    if kind in {"record", "error"}:
+        return [field["type"] for field in schema["fields"]]
+    if kind == "array":
+        return [schema["items"]]
+    if kind == "map":
+        return [schema["values"]]
+    return [kind] if kind in named else []
+
+
+def _is_empty(schema: Any, named: dict[str, Any], depth: int = 0) -> bool:
+    """Whether every value of the type is encoded in no bytes."""
+    if depth > DEPTH_MAX:
+        # A record that contains itself with no union in between has no values at all.
+        return True
+    if isinstance(schema, list):
+        return False
+    if isinstance(schema, str):
+        return schema == _NO_BYTES or (
+            schema in named and _is_empty(named[schema], named, depth + 1)
+        )
+    kind = schema["type"]
+    if not isinstance(kind, str):
+        return _is_empty(kind, named, depth + 1)
+    if kind in {"record", "error"}:
+        return all(_is_empty(field["type"], named, depth + 1) for field in schema["fields"])
+    if kind == "fixed":
+        return bool(schema["size"] == 0)
+    return kind not in {"array", "map", "enum"} and _is_empty(kind, named, depth + 1)
