@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
@@ -83,24 +84,40 @@ class StationStates:
         self._tasks = tasks
         self._states: dict[StationName, StationState] = {}
         self._subscriptions: dict[StationName, Subscription] = {}
+        self._changed_early: set[StationName] = set()
+        """Stations that changed while they were being opened."""
         self._refreshing: set[StationState] = set()
         self._closing = asyncio.Event()
         connection.add_listener(self)
 
+    @contextlib.contextmanager
+    def opening(self, name: StationName) -> Iterator[None]:
+        """Around the request whose answer is given to :meth:`open`.
+
+        The station is followed before it is asked for, so that no change falls in between.
+        """
+        self._follow(name)
+        try:
+            yield
+        finally:
+            self._changed_early.discard(name)
+            if name not in self._states:
+                self._unfollow(name)
+
     def open(self, description: StationDescription) -> StationState:
         """The shared state for this description; a new life of the station replaces the old one."""
         name = StationName.parse(description.name)
+        self._follow(name)
         state = self._states.get(name)
+        # Answers and updates may have overtaken each other: what differs is asked for once more.
+        in_doubt = name in self._changed_early
         if state is not None:
+            in_doubt = in_doubt or description != state.description
             state.apply(description)
         if state is None or state.removed:
             state = self._states[name] = StationState(description)
-        elif state.is_enforcing:
-            self._start_refresh(state)  # it may have told of another schema
-        if name not in self._subscriptions:
-            self._subscriptions[name] = self._connection.subscribe(
-                updates_subject(name), lambda frame: self._updated(name, frame[5])
-            )
+        if in_doubt:
+            self._start_refresh(state)
         return state
 
     async def enforce(self, state: StationState) -> None:
@@ -120,6 +137,7 @@ class StationStates:
     def _updated(self, name: StationName, payload: bytes) -> None:
         state = self._states.get(name)
         if state is None:
+            self._changed_early.add(name)
             return
         try:
             update = StationUpdate.model_validate_json(payload)
@@ -209,11 +227,22 @@ class StationStates:
             async with asyncio.timeout(_PAUSE_S):
                 await self._closing.wait()
 
+    def _follow(self, name: StationName) -> None:
+        if name not in self._subscriptions:
+            self._subscriptions[name] = self._connection.subscribe(
+                updates_subject(name), lambda frame: self._updated(name, frame[5])
+            )
+
+    def _unfollow(self, name: StationName) -> None:
+        subscription = self._subscriptions.pop(name, None)
+        if subscription is not None:
+            subscription.unsubscribe()
+
     def _forget(self, state: StationState) -> None:
         """A station that is gone is followed no more; whoever still holds its state sees that."""
         if self._states.get(state.name) is state:
             del self._states[state.name]
-            self._subscriptions.pop(state.name).unsubscribe()
+            self._unfollow(state.name)
 
     def connection_lost(self, reason: str) -> None:
         """Nothing to do: the states are asked for anew after the reconnect."""

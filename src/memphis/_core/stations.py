@@ -51,15 +51,17 @@ async def open_station(
 ) -> StationState:
     """The station of this name, created if there is none; None: with the defaults, as it may be."""
     wanted = options or StationOptions()
-    opened = await session.rpc.call(
-        StationCreate(name=name, options=wanted),
-        StationOpened,
-        timeout_s=TIMEOUT_S + _TIMEOUT_PER_PARTITION_S * wanted.partitions_number,
-        retries=retries,
-    )
+    with session.states.opening(name):
+        opened = await session.rpc.call(
+            StationCreate(name=name, options=wanted),
+            StationOpened,
+            timeout_s=TIMEOUT_S + _TIMEOUT_PER_PARTITION_S * wanted.partitions_number,
+            retries=retries,
+        )
+        state = session.states.open(opened.station)
     if options is not None and not opened.created:
         _log_differences(name, options.as_kept(), opened.station.options)
-    return session.states.open(opened.station)
+    return state
 
 
 def _log_differences(name: StationName, wanted: StationOptions, actual: StationOptions) -> None:

@@ -27,8 +27,8 @@ from fastavro import _read_py  # the reader that is not compiled; the package of
 from fastavro._schema_common import SchemaParseException, UnknownType
 
 from memphis.schema import inputs, json_values
-from memphis.schema.avro_fits import Direction, Fit, Fitter, Visit
-from memphis.schema.avro_limits import check_costs, is_deep
+from memphis.schema.avro_fits import Direction, Fit, Fitter, TooCostlyError, Visit
+from memphis.schema.avro_limits import check_sizes, is_deep
 from memphis.schema.faults import Misfit, SchemaLabel, shortened
 from memphis.wire.schemas import ENCODING_BINARY
 
@@ -63,9 +63,9 @@ def compile_definition(definition: SchemaDefinition) -> AvroJsonCodec | AvroBina
     named: dict[str, Any] = {}
     is_binary = definition.encoding == ENCODING_BINARY
     try:
-        source = json_values.read(json_values.encode_text(definition.content))
+        source = _read_source(definition.content)
         parsed = fastavro.parse_schema(source, named_schemas=named, _force=True)
-        check_costs(parsed, named, binary=is_binary)
+        check_sizes(parsed, named, binary=is_binary)
         return (AvroBinaryCodec if is_binary else AvroJsonCodec)(label, parsed, named)
     except Misfit as fault:
         raise label.unusable_part(fault) from fault
@@ -75,6 +75,13 @@ def compile_definition(definition: SchemaDefinition) -> AvroJsonCodec | AvroBina
         raise label.unusable(
             f"it is no valid Avro schema: {shortened(str(error)) or type(error).__name__}"
         ) from error
+
+
+def _read_source(content: str) -> Any:
+    source = json_values.read(json_values.encode_text(content))
+    if not isinstance(source, dict | list | str):
+        raise Misfit("an object, an array or a string", value=source)
+    return source
 
 
 class AvroJsonCodec:
@@ -99,8 +106,8 @@ class AvroJsonCodec:
             return json_values.write(self._write(message, Visit()))[0]
         except Misfit as fault:
             raise self._label.misfit_of(message, fault, _USABLE) from fault
-        except RecursionError as error:
-            raise self._label.refused("it is nested too deep") from error
+        except TooCostlyError as error:
+            raise self._label.misfit(Misfit(error.expected)) from error
 
     def decode(self, payload: bytes) -> Any:
         """See :class:`memphis.schema.codec.Codec`."""
@@ -108,8 +115,8 @@ class AvroJsonCodec:
             return self._read(json_values.read(payload), Visit())
         except Misfit as fault:
             raise self._label.misfit(fault) from fault
-        except RecursionError as error:
-            raise self._label.refused("it is nested too deep") from error
+        except TooCostlyError as error:
+            raise self._label.misfit(Misfit(error.expected)) from error
 
 
 class AvroBinaryCodec:
@@ -139,6 +146,8 @@ class AvroBinaryCodec:
             fastavro.schemaless_writer(out, self._schema, message, disable_tuple_notation=True)
         except Misfit as fault:
             raise self._label.misfit_of(message, fault, _USABLE) from fault
+        except TooCostlyError as error:
+            raise self._label.misfit(Misfit(error.expected)) from error
         except _LIBRARY_ERRORS as error:
             raise self._label.refused(shortened(str(error)) or type(error).__name__) from error
         return out.getvalue()

@@ -21,8 +21,11 @@ from memphis.schema.faults import Misfit, one_of, shown
 
 DEPTH_MAX: Final = 100
 """Records, arrays and maps inside each other."""
-ATTEMPTS_MAX: Final = 1_000_000
-"""Branches of unions that turned out not to fit; a type that doubles at each level has more."""
+ATTEMPTS_MAX: Final = 20_000
+"""Branches that did not fit only after unions inside them were tried: about a second's work.
+
+A type that contains itself in several branches may double them at each level of a message.
+"""
 
 _FLOAT_MAX: Final = 3.4028235677973366e38
 """From here on no ``float`` of Avro, which has 32 bits, is nearer than infinity."""
@@ -45,11 +48,24 @@ class Direction(enum.Enum):
 class Visit:
     """What checking one message has used up so far."""
 
-    __slots__ = ("attempts", "depth")
+    __slots__ = ("attempts", "depth", "unions")
 
     def __init__(self) -> None:
         self.depth = 0
         self.attempts = 0
+        self.unions = 0
+
+
+class TooCostlyError(Exception):
+    """Checking went too deep or took too long; unlike a misfit it ends the whole check.
+
+    Attributes:
+        expected: What a message must be to be checked.
+    """
+
+    def __init__(self, expected: str) -> None:
+        super().__init__(expected)
+        self.expected = expected
 
 
 Fit = Callable[[Any, Visit], Any]
@@ -126,9 +142,9 @@ class Fitter:
 
         def fit(value: Any, visit: Visit) -> Any:
             if not isinstance(value, dict):
-                raise Misfit(f"a record {name}", shown(value))
+                raise Misfit(f"a record {name}", value=value)
             if "-type" in value and "-type" not in known and value["-type"] != name:
-                raise Misfit(name, shown(value["-type"]), ["-type"])
+                raise Misfit(name, steps=["-type"], value=value["-type"])
             if is_strict and not known.issuperset(value):
                 _refuse_unknown(value, known)
             _enter(visit)
@@ -169,7 +185,7 @@ class Fitter:
                 raise Misfit(
                     "another value, or the schema's encoding binary: in JSON this one reads as "
                     "another type of the union",
-                    shown(value),
+                    value=value,
                 )
             return fitted
 
@@ -187,7 +203,7 @@ class Fitter:
 def _enter(visit: Visit) -> None:
     visit.depth += 1
     if visit.depth > DEPTH_MAX:
-        raise Misfit(f"nested at most {DEPTH_MAX} deep")
+        raise TooCostlyError(f"nested at most {DEPTH_MAX} deep")
 
 
 def _fit_default(fit_field: Fit, default: Any, visit: Visit) -> None:
@@ -209,6 +225,8 @@ def _refuse_unknown(value: dict[Any, Any], known: frozenset[str]) -> None:
 def _first_fit(fits: list[Fit], value: Any, visit: Visit) -> tuple[int, Any]:
     """The index of the first branch that the value fits, and what the branch makes of it."""
     depth = visit.depth
+    visit.unions += 1
+    unions = visit.unions
     faults: list[Misfit] = []
     for index, fit in enumerate(fits):
         try:
@@ -216,14 +234,14 @@ def _first_fit(fits: list[Fit], value: Any, visit: Visit) -> tuple[int, Any]:
         except Misfit as fault:
             faults.append(fault)
         visit.depth = depth
-        visit.attempts += 1
+        visit.attempts += visit.unions > unions
         if visit.attempts > ATTEMPTS_MAX:
-            raise Misfit("simpler: too many branches of unions were tried")
+            raise TooCostlyError("simpler: too many branches of unions were tried")
     # The branch that got farthest into the value is the one that was meant.
     farthest = max(faults, key=lambda fault: len(fault.steps), default=None)
     if farthest is not None and farthest.steps:
         raise farthest
-    raise Misfit(one_of(dict.fromkeys(fault.expected for fault in faults)), shown(value))
+    raise Misfit(one_of(dict.fromkeys(fault.expected for fault in faults)), value=value)
 
 
 def _optional(fit_value: Fit) -> Fit:
@@ -243,7 +261,7 @@ def _optional(fit_value: Fit) -> Fit:
 def _array(fit_item: Fit) -> Fit:
     def fit(value: Any, visit: Visit) -> Any:
         if not isinstance(value, list | tuple):
-            raise Misfit("an array", shown(value))
+            raise Misfit("an array", value=value)
         return _fit_parts(enumerate(value), fit_item, value, visit)
 
     return fit
@@ -252,7 +270,7 @@ def _array(fit_item: Fit) -> Fit:
 def _map(fit_value: Fit) -> Fit:
     def fit(value: Any, visit: Visit) -> Any:
         if not isinstance(value, dict):
-            raise Misfit("a map", shown(value))
+            raise Misfit("a map", value=value)
         for name in value:
             if not isinstance(name, str):
                 raise Misfit("a map whose names are strings", f"the name {shown(name)}")
@@ -284,7 +302,7 @@ def _enum(symbols: list[str]) -> Fit:
 
     def fit(value: Any, _visit: Visit) -> Any:
         if not isinstance(value, str) or value not in known:
-            raise Misfit(expected, shown(value))
+            raise Misfit(expected, value=value)
         return value
 
     return fit
@@ -301,9 +319,9 @@ def _bytes(direction: Direction, size: int | None) -> Fit:
             try:
                 raw = value.encode("latin-1")
             except UnicodeEncodeError as error:
-                raise Misfit(expected, shown(value)) from error
+                raise Misfit(expected, value=value) from error
         elif not isinstance(value, bytes | bytearray) or direction is Direction.FROM_JSON:
-            raise Misfit(expected, shown(value))
+            raise Misfit(expected, value=value)
         if size is not None and len(raw) != size:
             raise Misfit(expected, f"{len(raw)} bytes")
         if direction is Direction.FROM_JSON:
@@ -327,7 +345,7 @@ def _logical(schema: Any) -> Fit:
         try:
             fastavro.validate(value, schema)
         except (ValidationError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
-            raise Misfit(expected, shown(value)) from error
+            raise Misfit(expected, value=value) from error
         return value
 
     return fit
@@ -335,41 +353,41 @@ def _logical(schema: Any) -> Fit:
 
 def _null(value: Any, _visit: Visit) -> Any:
     if value is not None:
-        raise Misfit("null", shown(value))
+        raise Misfit("null", value=value)
     return value
 
 
 def _boolean(value: Any, _visit: Visit) -> Any:
     if not isinstance(value, bool):
-        raise Misfit("boolean", shown(value))
+        raise Misfit("boolean", value=value)
     return value
 
 
 def _string(value: Any, _visit: Visit) -> Any:
     if not isinstance(value, str):
-        raise Misfit("string", shown(value))
+        raise Misfit("string", value=value)
     return value
 
 
 def _int(value: Any, _visit: Visit) -> Any:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise Misfit("int", shown(value))
+        raise Misfit("int", value=value)
     if not INT_MIN_VALUE <= value <= INT_MAX_VALUE:
-        raise Misfit("int (32 bits)", shown(value))
+        raise Misfit("int (32 bits)", value=value)
     return value
 
 
 def _long(value: Any, _visit: Visit) -> Any:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise Misfit("long", shown(value))
+        raise Misfit("long", value=value)
     if not LONG_MIN_VALUE <= value <= LONG_MAX_VALUE:
-        raise Misfit("long (64 bits)", shown(value))
+        raise Misfit("long (64 bits)", value=value)
     return value
 
 
 def _number(value: Any, _visit: Visit) -> Any:
     if not isinstance(value, float | int) or isinstance(value, bool):
-        raise Misfit("number", shown(value))
+        raise Misfit("number", value=value)
     return value
 
 
@@ -378,9 +396,9 @@ def _binary_number(exact_max: int, limit: float, name: str) -> Fit:
         _number(value, visit)
         if isinstance(value, int):
             if abs(value) > exact_max:
-                raise Misfit(f"{name}, which holds integers up to {exact_max}", shown(value))
+                raise Misfit(f"{name}, which holds integers up to {exact_max}", value=value)
         elif limit <= abs(value) < float("inf"):
-            raise Misfit(f"{name} (32 bits)", shown(value))
+            raise Misfit(f"{name} (32 bits)", value=value)
         return value
 
     return fit

@@ -24,16 +24,19 @@ def is_deep(schema: Any, named: dict[str, Any]) -> bool:
     return True
 
 
-def check_costs(schema: Any, named: dict[str, Any], *, binary: bool) -> None:
-    """Refuse a schema for which a few bytes could stand for endlessly many items.
+def check_sizes(schema: Any, named: dict[str, Any], *, binary: bool) -> None:
+    """Refuse a schema whose sizes make no sense, or let a few bytes stand for endlessly many items.
 
     Raises:
-        Misfit: An array's items take no bytes, so that the number of them is bounded by nothing.
+        Misfit: A size of a ``fixed`` is no number, or an array's items take no bytes, so that
+            nothing bounds how many there are.
     """
-    if not binary:
-        return
     for one in _everywhere(schema, named):
-        if isinstance(one, dict) and one.get("type") == "array" and _is_empty(one["items"], named):
+        if not isinstance(one, dict):
+            continue
+        if one["type"] == "fixed" and (not isinstance(one["size"], int) or one["size"] < 0):
+            raise Misfit("a size in bytes", value=one["size"], steps=[one["name"], "size"])
+        if binary and one["type"] == "array" and _is_empty(one["items"], named):
             raise Misfit("without arrays whose items take no bytes, like null")
 
 
@@ -54,16 +57,10 @@ def _parts(schema: Any, named: dict[str, Any]) -> list[Any]:
         return schema
     if isinstance(schema, str):
         return [named[schema]] if schema in named else []
-    kind = schema["type"]
-    if not isinstance(kind, str):
-        return [kind]
-    if kind in {"record", "error"}:
+    if "fields" in schema:
         return [field["type"] for field in schema["fields"]]
-    if kind == "array":
-        return [schema["items"]]
-    if kind == "map":
-        return [schema["values"]]
-    return [kind] if kind in named else []
+    inside = [schema[word] for word in ("items", "values") if word in schema]
+    return inside or _parts(schema["type"], named)
 
 
 def _is_empty(schema: Any, named: dict[str, Any], depth: int = 0) -> bool:
@@ -71,17 +68,12 @@ def _is_empty(schema: Any, named: dict[str, Any], depth: int = 0) -> bool:
     if depth > DEPTH_MAX:
         # A record that contains itself with no union in between has no values at all.
         return True
-    if isinstance(schema, list):
-        return False
-    if isinstance(schema, str):
+    if not isinstance(schema, dict):
         return schema == _NO_BYTES or (
-            schema in named and _is_empty(named[schema], named, depth + 1)
+            isinstance(schema, str)
+            and schema in named
+            and _is_empty(named[schema], named, depth + 1)
         )
-    kind = schema["type"]
-    if not isinstance(kind, str):
-        return _is_empty(kind, named, depth + 1)
-    if kind in {"record", "error"}:
+    if "fields" in schema:
         return all(_is_empty(field["type"], named, depth + 1) for field in schema["fields"])
-    if kind == "fixed":
-        return bool(schema["size"] == 0)
-    return kind not in {"array", "map", "enum"} and _is_empty(kind, named, depth + 1)
+    return schema["type"] == _NO_BYTES or schema.get("size") == 0

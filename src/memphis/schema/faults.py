@@ -31,6 +31,8 @@ _DATA_TYPES: Final = (
 )
 _PLAIN_NAME: Final = re.compile(r"[^\W\d][\w$-]*")
 
+_NOTHING: Final = object()
+
 Step = str | int
 """A field's name or an item's index."""
 
@@ -38,17 +40,28 @@ Step = str | int
 class Misfit(Exception):  # noqa: N818 - it is a finding on its way to become an error
     """One place of a message that does not fit.
 
-    Attributes:
-        steps: From the message's root to the place; filled from the end while it is passed on.
+    Args:
         expected: What the schema wants there.
         found: What is there instead, in words; empty where that says nothing more.
+        steps: From the message's root to the place; filled from the end while it is passed on.
+        value: The value itself in the place of ``found``. It is put in words only when somebody is
+            told, since trying the branches of a union makes many of these for nobody.
     """
 
-    def __init__(self, expected: str, found: str = "", steps: Iterable[Step] = ()) -> None:
+    def __init__(
+        self, expected: str, found: str = "", steps: Iterable[Step] = (), value: object = _NOTHING
+    ) -> None:
         super().__init__(expected, found)
         self.steps = list(steps)
         self.expected = expected
-        self.found = found
+        self._found = found
+        self._value = value
+
+    def sentence(self) -> str:
+        """What must be where, and what is there."""
+        found = self._found if self._value is _NOTHING else shown(self._value)
+        place = shortened(path_text(self.steps)) or "it"
+        return f"{place} must be {self.expected}" + (f", not {found}" if found else "")
 
 
 class SchemaLabel:
@@ -61,7 +74,7 @@ class SchemaLabel:
 
     def misfit(self, fault: Misfit) -> MemphisSchemaError:
         """The error for a message that does not fit."""
-        return self.refused(_sentence(fault), path_text(fault.steps), fault.expected)
+        return self.refused(fault.sentence(), path_text(fault.steps), fault.expected)
 
     def refused(self, reason: str, path: str = "", expected: str = "") -> MemphisSchemaError:
         """The error for a message for a reason that is not about a value's type or bounds."""
@@ -84,16 +97,11 @@ class SchemaLabel:
 
     def unusable_part(self, fault: Misfit) -> MemphisSchemaError:
         """The error for a schema with one place in it that is not as it must be."""
-        return self.unusable(_sentence(fault), path_text(fault.steps))
+        return self.unusable(fault.sentence(), path_text(fault.steps))
 
     def unusable(self, reason: str, path: str = "") -> MemphisSchemaError:
         """The error for a schema that is not valid, or that costs too much."""
         return MemphisSchemaError(f"{self._text} cannot be used: {reason}", path)
-
-
-def _sentence(fault: Misfit) -> str:
-    found = f", not {fault.found}" if fault.found else ""
-    return f"{path_text(fault.steps) or 'it'} must be {fault.expected}{found}"
 
 
 def path_text(steps: Iterable[Step]) -> str:

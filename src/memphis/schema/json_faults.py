@@ -7,18 +7,7 @@ from typing import Any, Final
 
 from jsonschema_rs import ValidationError
 
-from memphis.schema.faults import Misfit, Step, one_of, shortened, shown
-
-_ARTICLES: Final = {
-    "null": "null",
-    "boolean": "boolean",
-    "integer": "integer",
-    "number": "number",
-    "string": "string",
-    "array": "array",
-    "object": "object",
-}
-_NO_TEXT: Final = ""
+from memphis.schema.faults import Misfit, Step, one_of, shortened
 
 
 def explain(error: ValidationError) -> Misfit:
@@ -38,10 +27,11 @@ def explain(error: ValidationError) -> Misfit:
         return Misfit("left out: the schema has no such item", "", place)
     if keyword == "propertyNames":
         inner = explain(error.kind.value)
-        return Misfit(f"an object whose names are {inner.expected}", inner.found, place)
+        name = error.kind.value.instance
+        return Misfit(f"an object whose names are {inner.expected}", steps=place, value=name)
     say = _EXPECTED.get(keyword)
     expected = say(error.kind.value) if say else f"as the schema's {keyword} says"
-    return Misfit(expected, shown(error.instance), place)
+    return Misfit(expected, steps=place, value=error.instance)
 
 
 def _farthest(error: ValidationError) -> ValidationError:
@@ -56,16 +46,12 @@ def _farthest(error: ValidationError) -> ValidationError:
     return error
 
 
-def _types(types: Any) -> str:
-    return one_of(_ARTICLES.get(name, name) for name in types)
-
-
 def _alternatives(_branches: Any) -> str:
     return "what one of the schema's alternatives describes"
 
 
 _EXPECTED: Final[dict[str, Callable[[Any], str]]] = {
-    "type": _types,
+    "type": one_of,
     "enum": one_of,
     "const": lambda value: one_of([value]),
     "minimum": lambda limit: f"at least {limit}",

@@ -111,7 +111,7 @@ def write_model(model: BaseModel) -> bytes:
 def _check_finite(value: Any) -> None:
     """Refuse NaN and Infinity; everything else has been written already."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise Misfit(_FINITE, shown(value))
+        raise Misfit(_FINITE, value=value)
     if isinstance(value, dict):
         parts: Any = value.items()
     elif isinstance(value, list | tuple | set | frozenset):
@@ -191,7 +191,7 @@ def _plain_scalar(value: Any) -> str | int | float | bool | None:
             f"{shown(value)} of type {type(value).__name__}",
         )
     if not math.isfinite(value):
-        raise Misfit(_FINITE, shown(value))
+        raise Misfit(_FINITE, value=value)
     return float(value)
 
 

@@ -124,8 +124,8 @@ class ProtobufCodec:
 
     def _from_dict(self, fields: dict[Any, Any]) -> Message:
         if self._has_bytes:
-            # json_format would take them for base64, and store something else.
-            protobuf_faults.refuse_raw_bytes(self._descriptor, fields)
+            # json_format takes any bytes and texts for base64, and would store something else.
+            protobuf_faults.check_base64(self._descriptor, fields)
         try:
             return json_format.ParseDict(fields, self._class())
         except (ValueError, TypeError, AttributeError, RecursionError, json_format.Error) as error:
@@ -141,11 +141,13 @@ class ProtobufCodec:
             message = self._class.FromString(payload)
         except DecodeError as error:
             raise Misfit(f"a serialized {self._descriptor.full_name}", "other bytes") from error
+        # First, since a message without them has no size.
+        self._required(message)
         size = message.ByteSize()
         message.DiscardUnknownFields()
         if message.ByteSize() != size:
             raise protobuf_faults.unknown_field(self._class.FromString(payload))
-        return self._required(message)
+        return message
 
     def _required(self, message: Message) -> Message:
         if not message.IsInitialized():

@@ -13,11 +13,12 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from memphis.schema.faults import Misfit, Step, one_of, shown
+from memphis.schema.faults import Misfit, Step, one_of
 
 _DEPTH_MAX: Final = 100
 """As in protobuf itself."""
@@ -35,6 +36,8 @@ _INTEGERS: Final = {
     FieldDescriptor.TYPE_FIXED64: (64, False),
 }
 _FLOATS: Final = (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT)
+_FLOAT_MAX: Final = 3.4028234663852886e38
+_BASE64: Final = "base64 text of the bytes"
 _NOT_FINITE: Final = ("NaN", "Infinity", "-Infinity")
 _SPECIAL_PACKAGE: Final = "google.protobuf"
 _STEP: Final = re.compile(r"[^.\[\]]+|\[\d+\]")
@@ -42,18 +45,19 @@ _STEP: Final = re.compile(r"[^.\[\]]+|\[\d+\]")
 
 def find(descriptor: Descriptor, fields: Any) -> Misfit | None:
     """The first place of a dict that the JSON mapping does not take, if this walk finds it."""
-    return next(_faults(descriptor, fields, ()), None)
+    return next(_faults(descriptor, fields, (), 1), None)
 
 
-def refuse_raw_bytes(descriptor: Descriptor, fields: Any) -> None:
-    """Refuse ``bytes`` in a dict: the JSON mapping has base64 text there.
+def check_base64(descriptor: Descriptor, fields: Any) -> None:
+    """Refuse what is not base64 where the schema has bytes.
 
     Raises:
-        Misfit: There are some.
+        Misfit: There is some.
     """
     for field, value, steps in _values(descriptor, fields, ()):
-        if field.type == FieldDescriptor.TYPE_BYTES and isinstance(value, bytes | bytearray):
-            raise Misfit("base64 text of the bytes", shown(bytes(value)), steps)
+        is_bytes = field.type == FieldDescriptor.TYPE_BYTES
+        if is_bytes and value is not None and not _is_base64(value):
+            raise Misfit(_BASE64, steps=steps, value=value)
 
 
 def unknown_field(message: Message) -> Misfit:
@@ -88,42 +92,60 @@ def _values(
                 yield target, value, inner
 
 
-def _faults(descriptor: Descriptor, fields: Any, steps: tuple[Step, ...]) -> Iterator[Misfit]:
+def _faults(
+    descriptor: Descriptor, fields: Any, steps: tuple[Step, ...], depth: int
+) -> Iterator[Misfit]:
     if descriptor.full_name.startswith(_SPECIAL_PACKAGE):
-        # Types with a JSON form of their own (Timestamp, Struct, ...): the library's words count.
+        yield from _special_faults(descriptor, fields, steps)
+        return
+    if depth > _DEPTH_MAX:
+        yield Misfit(f"nested at most {_DEPTH_MAX} deep")
         return
     if not isinstance(fields, dict):
-        yield Misfit("an object", shown(fields), steps)
+        yield Misfit("an object", steps=steps, value=fields)
         return
-    if len(steps) > 2 * _DEPTH_MAX:
-        return
+    given_in: dict[str, str] = {}
     for name, given in fields.items():
         field = _field(descriptor, name)
         inner = (*steps, str(name))
         if field is None:
-            yield Misfit("left out: the schema has no such field", "", inner)
+            yield Misfit("left out: the schema has no such field", steps=inner)
         elif given is not None:
-            yield from _field_faults(field, given, inner)
+            if field.containing_oneof is not None:
+                other = given_in.setdefault(field.containing_oneof.name, field.name)
+                if other != field.name:
+                    yield Misfit(f"left out: of {other} and {field.name} only one", steps=inner)
+            yield from _field_faults(field, given, inner, depth)
+
+
+def _special_faults(
+    descriptor: Descriptor, value: Any, steps: tuple[Step, ...]
+) -> Iterator[Misfit]:
+    """Of the types with a JSON form of their own: Timestamp, Struct, wrappers and so on."""
+    try:
+        json_format.ParseDict(value, message_factory.GetMessageClass(descriptor)())
+    except (ValueError, TypeError, AttributeError, RecursionError, json_format.Error):
+        yield Misfit(f"the JSON form of a {descriptor.full_name}", steps=steps, value=value)
 
 
 def _field_faults(field: FieldDescriptor, given: Any, steps: tuple[Step, ...]) -> Iterator[Misfit]:
     if _is_map(field):
         if not isinstance(given, dict):
-            yield Misfit("an object", shown(given), steps)
+            yield Misfit("an object", steps=steps, value=given)
             return
         key = _entry_field(field, "key")
         for name in given:
             if (expected := _scalar_wanted(key, name, is_key=True)) is not None:
-                yield Misfit(f"an object whose names are {expected}", shown(name), steps)
+                yield Misfit(f"an object whose names are {expected}", steps=steps, value=name)
     elif field.is_repeated and not isinstance(given, list | tuple):
-        yield Misfit("an array", shown(given), steps)
+        yield Misfit("an array", steps=steps, value=given)
         return
     target = _value_field(field)
     for value, inner in _parts(field, given, steps):
         if target.message_type is not None:
-            yield from _faults(target.message_type, value, inner)
+            yield from _faults(target.message_type, value, inner, depth + 1)
         elif (expected := _scalar_wanted(target, value)) is not None:
-            yield Misfit(expected, shown(value), inner)
+            yield Misfit(expected, steps=inner, value=value)
 
 
 def _field(descriptor: Descriptor, name: object) -> FieldDescriptor | None:
@@ -164,14 +186,14 @@ def _scalar_wanted(field: FieldDescriptor, value: Any, *, is_key: bool = False) 
     if field.type in _INTEGERS:
         return _integer_wanted(*_INTEGERS[field.type], value)
     if field.type in _FLOATS:
-        return None if _is_number(value) else "number"
+        return _number_wanted(field, value)
     if field.type == FieldDescriptor.TYPE_BOOL:
         is_boolean = isinstance(value, bool) or (is_key and value in {"true", "false"})
         return None if is_boolean else "boolean"
     if field.type == FieldDescriptor.TYPE_STRING:
-        return None if isinstance(value, str) else "string"
+        return _text_wanted(value)
     if field.type == FieldDescriptor.TYPE_BYTES:
-        return None if _is_base64(value) else "base64 text of the bytes"
+        return None if _is_base64(value) else _BASE64
     return _enum_wanted(field, value)
 
 
@@ -193,21 +215,33 @@ def _integer_wanted(bits: int, signed: bool, value: Any) -> str | None:
     return f"at most {most}" if number > most else None
 
 
-def _is_number(value: Any) -> bool:
-    if isinstance(value, str):
-        try:
-            return value in _NOT_FINITE or math.isfinite(float(value))
-        except ValueError:
-            return False
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _number_wanted(field: FieldDescriptor, value: Any) -> str | None:
+    try:
+        number = float(value)
+    except (ValueError, TypeError, OverflowError):
+        return "number"
+    if isinstance(value, bool):
+        return "number"
+    if not math.isfinite(number):
+        return None if value in _NOT_FINITE else f"a finite number, or one of {_NOT_FINITE}"
+    is_too_large = field.type == FieldDescriptor.TYPE_FLOAT and abs(number) > _FLOAT_MAX
+    return "float (32 bits)" if is_too_large else None
+
+
+def _text_wanted(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return "string"
+    return "Unicode text" if any("\ud800" <= character <= "\udfff" for character in value) else None
 
 
 def _is_base64(value: Any) -> bool:
-    if not isinstance(value, str):
+    """RFC 4648, in either alphabet, padded or not, as the JSON mapping has it."""
+    if not isinstance(value, str) or not value.isascii():
         return False
+    text = value.replace("-", "+").replace("_", "/")
     try:
-        base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
-    except (binascii.Error, ValueError):
+        base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
         return False
     return True
 

@@ -47,7 +47,10 @@ class _Sending:
 
     async def send(self, payload: bytes) -> None:
         """Send a message without waiting for its confirmation; wait for older ones if need be."""
-        from memphis.exceptions import MemphisProduceError  # noqa: PLC0415 - only when it is run
+        from memphis.exceptions import (  # noqa: PLC0415 - only when it is run
+            MemphisProduceError,
+            MemphisSchemaError,
+        )
 
         self.sent += 1
         message_id = self.message_id.replace(_NUMBER, str(self.sent)) or None
@@ -55,7 +58,7 @@ class _Sending:
             confirmation = await self.producer.produce(
                 payload, msg_id=message_id, nonblocking=True, **self.options
             )
-        except MemphisProduceError as error:
+        except (MemphisProduceError, MemphisSchemaError) as error:
             self._count_failure(self.sent, error)
         else:
             self._unconfirmed.append((self.sent, confirmation))

@@ -32,6 +32,10 @@ TRIAL_S: Final = 60.0
 MEMORY_MAX_BYTES: Final = 2 * 1024**3
 _AT_ONCE_MAX: Final = 2
 """More would only take each other's time."""
+OUT_OF_MEMORY: Final = 3
+"""The exit status of an examiner that met its limit of memory."""
+_BATCH_MESSAGES: Final = 500
+_BATCH_BYTES: Final = 1024 * 1024
 _FAREWELL_S: Final = 1.0
 _LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 _OUTPUT_TAIL_BYTES: Final = 4096
@@ -69,7 +73,7 @@ class Findings(BaseModel):
 class Trial(BaseModel):
     """A version to try on messages, each a line of base64 that follows.
 
-    The examiner answers each with a line: empty if it fits, else the reason as JSON text.
+    The examiner answers each with a line of JSON: the reason why it does not fit, or an empty text.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -85,6 +89,14 @@ class Verdict(NamedTuple):
     complete: bool
 
 
+class ExaminerBrokenError(Exception):
+    """An examiner does not work: it is no fault of the schema."""
+
+
+class _EndedError(Exception):
+    """An examiner was ended by what a schema made it do."""
+
+
 class Examiner:
     """Starts examiners, a few at a time. Safe for many tasks at once."""
 
@@ -97,23 +109,21 @@ class Examiner:
 
         Raises:
             Refusal: ``SCHEMA_INVALID`` or ``SCHEMA_INCOMPATIBLE``, with the reasons.
+            ExaminerBrokenError: It does not work.
         """
         asked = examination.definition
-        line = b""
         async with self._process("examine") as process:
             try:
                 async with asyncio.timeout(EXAMINATION_S):
-                    await _send(process, examination.model_dump_json())
-                    line = await _stdout(process).readline()
-            except (TimeoutError, ConnectionError) as error:
-                logger.warning("schema %s could not be examined: %r", asked.name, error)
-        if not line:
-            raise Refusal(
-                ErrorCode.SCHEMA_INVALID,
-                f"the schema {asked.name} cannot be examined within {EXAMINATION_S:.0f} s and "
-                f"{MEMORY_MAX_BYTES // 1024**2} MiB, which is what a schema may cost; make it simpler",
-            )
-        findings = Findings.model_validate_json(line)
+                    await _send(process, [examination.model_dump_json()])
+                    findings = Findings.model_validate_json(await _answer(process))
+            except (TimeoutError, _EndedError) as error:
+                raise Refusal(
+                    ErrorCode.SCHEMA_INVALID,
+                    f"the schema {asked.name} cannot be examined within {EXAMINATION_S:.0f} s and "
+                    f"{MEMORY_MAX_BYTES // 1024**2} MiB, which is what a schema may cost; make it "
+                    "simpler",
+                ) from error
         if findings.invalid or findings.definition is None:
             raise Refusal(
                 ErrorCode.SCHEMA_INVALID,
@@ -128,25 +138,30 @@ class Examiner:
         return findings.definition
 
     async def try_on(self, definition: SchemaDefinition, payloads: AsyncIterable[bytes]) -> Verdict:
-        """Try a stored version on messages, until :data:`TRIAL_S` are over."""
+        """Try a stored version on messages, until :data:`TRIAL_S` are over.
+
+        Raises:
+            ExaminerBrokenError: It does not work.
+        """
         refused: dict[int, str] = {}
         tried = 0
         complete = False
         async with self._process("try") as process:
             try:
                 async with asyncio.timeout(TRIAL_S):
-                    await _send(process, Trial(definition=definition).model_dump_json())
-                    async for payload in payloads:
-                        await _send(process, base64.b64encode(payload).decode())
-                        answer = await _stdout(process).readline()
-                        if not answer:
-                            return Verdict(tried, refused, complete=False)
-                        if reason := answer.decode().strip():
-                            refused[tried] = json.loads(reason)
-                        tried += 1
-                complete = True
-            except (TimeoutError, ConnectionError) as error:
-                logger.warning("schema %s could not be tried: %r", definition.name, error)
+                    await _send(process, [Trial(definition=definition).model_dump_json()])
+                    async for batch in _batches(payloads):
+                        await _send(process, batch)
+                        for _ in batch:
+                            reason = json.loads(await _answer(process))
+                            if reason:
+                                refused[tried] = reason
+                            tried += 1
+                    complete = True
+            except (TimeoutError, _EndedError) as error:
+                logger.warning(
+                    "schema %s was tried on %d messages: %r", definition.name, tried, error
+                )
         return Verdict(tried, refused, complete)
 
     @asynccontextmanager
@@ -194,12 +209,43 @@ def _log_complaints(complaints: IO[bytes]) -> None:
         logger.warning("an examiner of schemas ended with: %s", text)
 
 
-async def _send(process: asyncio.subprocess.Process, line: str) -> None:
+async def _batches(payloads: AsyncIterable[bytes]) -> AsyncIterator[list[str]]:
+    """Messages as lines, some at a time: one by one, most of the time would go into waiting."""
+    batch: list[str] = []
+    size = 0
+    async for payload in payloads:
+        batch.append(base64.b64encode(payload).decode())
+        size += len(payload)
+        if len(batch) >= _BATCH_MESSAGES or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+async def _send(process: asyncio.subprocess.Process, lines: list[str]) -> None:
     assert process.stdin is not None
-    process.stdin.write(line.encode() + b"\n")
-    await process.stdin.drain()
+    try:
+        process.stdin.writelines(line.encode() + b"\n" for line in lines)
+        await process.stdin.drain()
+    except ConnectionError:
+        return  # it has ended; its answer, which does not come, says so
 
 
-def _stdout(process: asyncio.subprocess.Process) -> asyncio.StreamReader:
+async def _answer(process: asyncio.subprocess.Process) -> bytes:
+    """The next line that an examiner says.
+
+    Raises:
+        _EndedError: It has met one of its limits.
+        ExaminerBrokenError: It ended in a way that no schema can bring about.
+    """
     assert process.stdout is not None
-    return process.stdout
+    line = await process.stdout.readline()
+    if line:
+        return line
+    status = await process.wait()
+    if status < 0 or status == OUT_OF_MEMORY:
+        raise _EndedError(status)
+    raise ExaminerBrokenError(
+        f"an examiner of schemas ended with status {status}; the log says why"
+    )

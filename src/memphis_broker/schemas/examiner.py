@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import resource
 import sys
 from typing import Final
@@ -18,6 +19,7 @@ from memphis_broker.schemas import compatibility
 from memphis_broker.schemas.examination import (
     EXAMINATION_S,
     MEMORY_MAX_BYTES,
+    OUT_OF_MEMORY,
     TRIAL_S,
     Examination,
     Findings,
@@ -57,7 +59,7 @@ def judge(codec: Codec, payload: bytes) -> str:
 
 
 def _answer(line: str) -> None:
-    sys.stdout.write(line.replace("\n", " ") + "\n")
+    sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
@@ -78,9 +80,11 @@ def main() -> None:
     _limit(TRIAL_S)
     codec = compile_schema(Trial.model_validate_json(sys.stdin.readline()).definition)
     for line in sys.stdin:
-        reason = judge(codec, base64.b64decode(line))
-        _answer(json.dumps(reason) if reason else "")
+        _answer(json.dumps(judge(codec, base64.b64decode(line))))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)  # whatever else would be done at an exit needs memory

@@ -468,3 +468,17 @@ def test_the_choices_are_those_of_the_sdk() -> None:
     assert {choice.name for choice in CompatibilityChoice} == set(Compatibility.__members__)
     assert {choice.value for choice in TypeChoice} == set(SCHEMA_TYPES)
     assert {choice.value for choice in EncodingChoice} == set(ENCODINGS)
+
+
+def test_produce_goes_on_after_a_message_that_does_not_fit(
+    memphis: CommandLine, schema: str, station: str, write: Write
+) -> None:
+    """The others are stored, and the one that is not is counted and named like any that failed."""
+    said(memphis("schema", "create", schema, write("s.json", json_schema())))
+    said(memphis("schema", "attach", schema, station))
+    result = memphis("produce", station, '{"price":1}', '{"price":"x"}', '{"price":2}')
+    complaint = result.stderr.decode()
+    assert result.returncode == 1
+    assert "2 messages stored" in complaint
+    assert "1 message, number 2" in complaint
+    assert "price must be number" in complaint

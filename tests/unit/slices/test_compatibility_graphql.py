@@ -24,7 +24,12 @@ def is_valid(schema: str, document: str) -> bool:
 @pytest.mark.parametrize(
     ("old", "new", "document", "text"),
     [
-        ("type Query { a: Int b: Int }", "type Query { a: Int }", "{ b }", "Field Query.b was removed"),
+        (
+            "type Query { a: Int b: Int }",
+            "type Query { a: Int }",
+            "{ b }",
+            "Field Query.b was removed",
+        ),
         (
             "type Query { a: Int }",
             "type Query { a(n: Int!): Int }",
@@ -113,5 +118,7 @@ def test_a_field_that_may_not_merge_any_more_is_a_doubt() -> None:
 
 def test_words_say_that_they_go_backwards() -> None:
     """Of an older reader, the library's words are about the way back."""
-    (finding,) = findings("type Query { a: Int }", "type Query { a: Int b: Int }", reader_is_newer=False)
+    (finding,) = findings(
+        "type Query { a: Int }", "type Query { a: Int b: Int }", reader_is_newer=False
+    )
     assert finding.text == "going back to the older version, Field Query.b was removed"

@@ -108,17 +108,26 @@ def test_types_change_within_their_groups_only(compiler: Compiler) -> None:
         ("message M { int32 a = 1; }", "message M { int32 renamed = 1; }"),
         ("message M { string a = 1; }", "message M { repeated string a = 1; }"),
         ("message M { string a = 1; }", "message M { oneof o { string a = 1; int32 b = 2; } }"),
-        ("message M { oneof o { string a = 1; int32 b = 2; } }", "message M { string a = 1; int32 b = 2; }"),
+        (
+            "message M { oneof o { string a = 1; int32 b = 2; } }",
+            "message M { string a = 1; int32 b = 2; }",
+        ),
         (
             "message M { oneof o { int32 a = 1; int32 b = 2; } }",
             "message M { oneof p { int64 a = 1; int64 b = 2; int64 c = 3; } }",
         ),
-        ("message M { N a = 1; } message N { int32 x = 1; }", "message M { P a = 1; } message P { int64 x = 1; }"),
+        (
+            "message M { N a = 1; } message N { int32 x = 1; }",
+            "message M { P a = 1; } message P { int64 x = 1; }",
+        ),
         (
             "message M { map<string, int32> a = 1; }",
             "message M { repeated P a = 1; } message P { string key = 1; int32 value = 2; }",
         ),
-        ("message M { E a = 1; } enum E { A = 0; B = 1; }", "message M { E a = 1; } enum E { A = 0; }"),
+        (
+            "message M { E a = 1; } enum E { A = 0; B = 1; }",
+            "message M { E a = 1; } enum E { A = 0; }",
+        ),
         ("message M { M next = 1; int32 a = 2; }", "message M { M next = 1; int64 a = 2; }"),
         ("message M { int32 a = 1; }", "message M { optional int32 a = 1; }"),
         (
@@ -138,10 +147,30 @@ PROTO2 = 'syntax = "proto2"; '
 @pytest.mark.parametrize(
     ("old", "new", "path", "text"),
     [
-        ("message M { int64 total = 4; }", "message M { string total = 4; }", "4 (total)", "int64 became string"),
-        ("message M { bytes a = 1; }", "message M { string a = 1; }", "1 (a)", "bytes became string"),
-        ("message M { repeated string a = 1; }", "message M { string a = 1; }", "1 (a)", "repeated string became string"),
-        ("message M { int32 a = 1; }", "message M { repeated int32 a = 1; }", "1 (a)", "int32 became repeated int32"),
+        (
+            "message M { int64 total = 4; }",
+            "message M { string total = 4; }",
+            "4 (total)",
+            "int64 became string",
+        ),
+        (
+            "message M { bytes a = 1; }",
+            "message M { string a = 1; }",
+            "1 (a)",
+            "bytes became string",
+        ),
+        (
+            "message M { repeated string a = 1; }",
+            "message M { string a = 1; }",
+            "1 (a)",
+            "repeated string became string",
+        ),
+        (
+            "message M { int32 a = 1; }",
+            "message M { repeated int32 a = 1; }",
+            "1 (a)",
+            "int32 became repeated int32",
+        ),
         (
             "message M { repeated P a = 1; } message P { string key = 1; int32 value = 2; }",
             "message M { map<string, int32> a = 1; }",
@@ -166,7 +195,12 @@ PROTO2 = 'syntax = "proto2"; '
             "1 (items).2 (name)",
             "string became int32",
         ),
-        (PROTO2 + "message M {}", PROTO2 + "message M { required int32 a = 1; }", "1 (a)", "was added and is required"),
+        (
+            PROTO2 + "message M {}",
+            PROTO2 + "message M { required int32 a = 1; }",
+            "1 (a)",
+            "was added and is required",
+        ),
         (
             PROTO2 + "message M { optional int32 a = 1; }",
             PROTO2 + "message M { required int32 a = 1; }",
@@ -185,7 +219,12 @@ PROTO2 = 'syntax = "proto2"; '
             "1 (e)",
             "int32 became the closed enum E",
         ),
-        ("message M { reserved 3 to 5; }", "message M { int32 a = 4; }", "4 (a)", "uses a number that was reserved before"),
+        (
+            "message M { reserved 3 to 5; }",
+            "message M { int32 a = 4; }",
+            "4 (a)",
+            "uses a number that was reserved before",
+        ),
         (
             'import "google/protobuf/timestamp.proto"; message M { google.protobuf.Timestamp t = 1; }',
             'import "google/protobuf/duration.proto"; message M { google.protobuf.Duration t = 1; }',

@@ -15,8 +15,8 @@ from typing import Final
 
 STEPS_MAX: Final = 50_000
 """Parts compared in one comparison of two versions."""
-DEPTH_MAX: Final = 60
-"""Parts within each other. Each takes several of Python's frames, of which there are 1000."""
+DEPTH_MAX: Final = 120
+"""Parts within each other. Each takes up to four of Python's frames, of which there are 1000."""
 _SHOWN_LENGTH_MAX: Final = 80
 
 
