@@ -49,6 +49,8 @@ MESSAGES = {
     "consume_handler": 200_000,
     "latency": 3_000,
     "produce_unsynced": 200_000,
+    "produce_orders": 200_000,
+    "produce_orders_checked": 200_000,
 }
 SIZED_ROWS = ("produce_awaited", "produce_nonblocking", "fetch_ack")
 """What is also measured for payloads of other sizes, for this SDK."""

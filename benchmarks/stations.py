@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
 
 from benchmarks.clients import CONSUMING_ROWS, HEADERS
+from benchmarks.orders import JSON_SCHEMA
 from memphis import Memphis
 
 
@@ -26,6 +28,9 @@ async def prepared_station(
         WrongCountError: There are fewer or more than ``messages``.
     """
     station = await memphis.station(name)
+    if row == "produce_orders_checked":
+        await memphis.create_schema("bench-orders", "json", content=json.dumps(JSON_SCHEMA))
+        await memphis.enforce_schema("bench-orders", name)
     if row in CONSUMING_ROWS:
         producer = await memphis.producer(name, "filler")
         payload = b"0" * size

@@ -28,7 +28,12 @@ ROWS: Final = (
     "consume_handler",
     "latency",
     "produce_unsynced",
+    "produce_orders",
+    "produce_orders_checked",
 )
+
+ORDER_ROWS: Final = ("produce_orders", "produce_orders_checked")
+"""The order of ``benchmarks/orders.py`` as the payload, whatever the size: without and with a schema."""
 
 CONSUMING_ROWS: Final = ("fetch_ack", "fetch_ahead_ack", "consume_handler")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 from benchmarks.clients import BATCH, HEADERS, Target
 from benchmarks.clients.consuming import fetch_and_ack, handle_and_ack
 from benchmarks.clients.pacing import paced_payloads, seconds_since
 from benchmarks.connecting import connected
+from benchmarks.orders import ORDER
 from memphis import Consumer, Memphis, Producer
 
 NAME = "memphis (this SDK)"
@@ -51,6 +53,17 @@ class Client:
         return count
 
     produce_unsynced = produce_nonblocking
+
+    async def produce_orders(self) -> int:
+        """A realistic object as JSON text; the station has a schema in the checked row."""
+        producer = await self._producer()
+        payload, count = json.dumps(ORDER, separators=(",", ":")).encode(), self._target.messages
+        for _ in range(count):
+            await producer.produce(payload, headers=HEADERS, nonblocking=True)
+        await producer.flush()
+        return count
+
+    produce_orders_checked = produce_orders
 
     async def fetch_ack(self) -> int:
         """Batches of 500, each message acknowledged."""

@@ -72,7 +72,13 @@ class JsonSchemaCodec:
     def encode(self, message: Any) -> bytes:
         """See :class:`memphis.schema.codec.Codec`; a ``str`` is JSON text."""
         try:
-            text, value = self._as_json(message)
+            # The two usual forms without a further call.
+            if type(message) is dict:
+                text, value = json_values.write(message, self._depth_max)
+            elif type(message) is bytes:
+                text, value = message, json_values.read(message, self._depth_max)
+            else:
+                text, value = self._as_json(message)
             self._validate(value)
         except Misfit as fault:
             raise self._label.misfit(fault) from fault

@@ -128,7 +128,9 @@ def _special_faults(
         yield Misfit(f"the JSON form of a {descriptor.full_name}", steps=steps, value=value)
 
 
-def _field_faults(field: FieldDescriptor, given: Any, steps: tuple[Step, ...]) -> Iterator[Misfit]:
+def _field_faults(
+    field: FieldDescriptor, given: Any, steps: tuple[Step, ...], depth: int
+) -> Iterator[Misfit]:
     if _is_map(field):
         if not isinstance(given, dict):
             yield Misfit("an object", steps=steps, value=given)

@@ -32,6 +32,10 @@ from memphis_broker.engine.accounts import (
 
 logger = logging.getLogger(__name__)
 
+_RESETS_MAX: Final = 5
+"""An engine that refuses a login may close the connection before its reason can be read; once more,
+and it is."""
+
 OPEN_SECONDS: Final = 30.0
 ATTACH_SECONDS: Final = 5.0
 """For an engine that should be running already."""
@@ -154,32 +158,40 @@ class EngineConnections:
         self.cluster_size = await _meta_cluster_size(system)
 
     async def _connect(self, role: str, credentials: Credentials | None) -> Client:
+        resets = 0
+        while True:
+            try:
+                return await self._connect_once(role, credentials)
+            except nats.errors.TimeoutError as error:
+                raise TimeoutError from error
+            except (nats.errors.Error, OSError) as error:
+                resets += isinstance(error, ConnectionResetError)
+                if isinstance(error, ConnectionResetError) and resets < _RESETS_MAX:
+                    continue
+                where = ", ".join(self._targets.urls)
+                raise StartupError(
+                    f"cannot connect to the engine at {where}: {_in_words(error)}"
+                ) from error
+
+    async def _connect_once(self, role: str, credentials: Credentials | None) -> Client:
         client = Client()
         self._opened.append(client)
-        try:
-            await client.connect(
-                servers=list(self._targets.urls),
-                name=f"memphis-{role}",
-                user=credentials.user if credentials else None,
-                password=credentials.password if credentials else None,
-                token=self._targets.plain_token,
-                inbox_prefix=_INBOX_PREFIX,
-                connect_timeout=_CONNECT_SECONDS,
-                reconnect_time_wait=_RECONNECT_SECONDS,  # type: ignore[arg-type]  # only slept for
-                max_reconnect_attempts=-1,
-                ping_interval=_PING_SECONDS,
-                error_cb=self._on_error,
-                disconnected_cb=self._when_down(role),
-                reconnected_cb=self._when_up(role),
-                closed_cb=self._on_closed,
-            )
-        except nats.errors.TimeoutError as error:
-            raise TimeoutError from error
-        except (nats.errors.Error, OSError) as error:
-            where = ", ".join(self._targets.urls)
-            raise StartupError(
-                f"cannot connect to the engine at {where}: {_in_words(error)}"
-            ) from error
+        await client.connect(
+            servers=list(self._targets.urls),
+            name=f"memphis-{role}",
+            user=credentials.user if credentials else None,
+            password=credentials.password if credentials else None,
+            token=self._targets.plain_token,
+            inbox_prefix=_INBOX_PREFIX,
+            connect_timeout=_CONNECT_SECONDS,
+            reconnect_time_wait=_RECONNECT_SECONDS,  # type: ignore[arg-type]  # only slept for
+            max_reconnect_attempts=-1,
+            ping_interval=_PING_SECONDS,
+            error_cb=self._on_error,
+            disconnected_cb=self._when_down(role),
+            reconnected_cb=self._when_up(role),
+            closed_cb=self._on_closed,
+        )
         return client
 
     async def _check_account(self, client: Client, expected: str) -> None:

@@ -203,6 +203,14 @@ def following(station: str, port: int, directory: Path) -> Iterator[subprocess.P
         follower.wait()
 
 
+def piped(port: int, *arguments: str) -> subprocess.Popen[bytes]:
+    """A command with a pipe at each end; leaving its block closes them and waits for it."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command(*arguments), stdin=pipe, stdout=pipe, stderr=pipe, env=environment(port)
+    )
+
+
 def test_a_reader_that_goes_away_loses_nothing(
     memphis: CommandLine, station: str, broker: BrokerProcess
 ) -> None:
@@ -210,14 +218,10 @@ def test_a_reader_that_goes_away_loses_nothing(
     memphis("station", "create", station)
     lines = [f"{number:06}" + "x" * 500 for number in range(3000)]
     memphis("produce", station, stdin="\n".join(lines).encode())
-    consumer = subprocess.Popen(
-        command("consume", station, "-g", "readers", "--max-ack-time-ms", "1000"),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=environment(broker.port),
-    )  # fmt: skip
-    assert consumer.stdout is not None
-    assert consumer.stderr is not None
-    with consumer:
+    options = ("-g", "readers", "--max-ack-time-ms", "1000")
+    with piped(broker.port, "consume", station, *options) as consumer:
+        assert consumer.stdout is not None
+        assert consumer.stderr is not None
         consumer.stdout.readline()
         consumer.stdout.close()
         complaints = consumer.stderr.read()
@@ -252,12 +256,7 @@ def test_an_outage_names_every_message_that_failed(
         found = memphis("station", "info", station, "--json")
         return json.loads(found.stdout)["messages"] == 3
 
-    producer = subprocess.Popen(
-        command("produce", station),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=environment(fresh_broker.port),
-    )  # fmt: skip
-    with producer:
+    with piped(fresh_broker.port, "produce", station) as producer:
         assert producer.stdin is not None
         producer.stdin.write(b"1\n2\n3\n")
         producer.stdin.flush()
@@ -275,12 +274,7 @@ def test_an_interrupted_producer_ends(
 ) -> None:
     """What was typed so far has been sent, and Ctrl-C ends the wait for more."""
     memphis("station", "create", station)
-    producer = subprocess.Popen(
-        command("produce", station),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=environment(broker.port),
-    )  # fmt: skip
-    with producer:
+    with piped(broker.port, "produce", station) as producer:
         assert producer.stdin is not None
         assert producer.stderr is not None
         producer.stdin.write(b"only one\n")

@@ -475,6 +475,7 @@ def test_produce_goes_on_after_a_message_that_does_not_fit(
 ) -> None:
     """The others are stored, and the one that is not is counted and named like any that failed."""
     said(memphis("schema", "create", schema, write("s.json", json_schema())))
+    memphis("produce", station, "before the schema")
     said(memphis("schema", "attach", schema, station))
     result = memphis("produce", station, '{"price":1}', '{"price":"x"}', '{"price":2}')
     complaint = result.stderr.decode()

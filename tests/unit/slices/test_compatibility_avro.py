@@ -88,7 +88,10 @@ def decimal(precision: int, scale: int) -> dict[str, Any]:
         ({"type": "array", "items": "long"}, {"type": "array", "items": "int"}),
         ({"type": "error", "name": "R", "fields": []}, record()),
         # Two types of one unqualified name: the full name decides, so the union reads itself.
-        *[([record(field("int"), name="a.X"), record(name="b.X")],) * 2],
+        (
+            [record(field("int"), name="a.X"), record(name="b.X", doc="new")],
+            [record(field("int"), name="a.X"), record(name="b.X")],
+        ),
     ],
 )
 def test_readable(reader: Any, writer: Any) -> None:
@@ -144,6 +147,18 @@ def test_words_follow_the_versions_when_the_older_reads() -> None:
     ]
     found = findings(enum("A"), enum("A", "B"), reader_is_newer=False)
     assert found == [("", "the symbol B was added, and the enum has no default")]
+
+
+def test_two_fields_that_stand_for_one_are_a_doubt() -> None:
+    """The specification does not say which of two fields with one alias gets the value."""
+    reader, writer = (
+        SchemaDefinition(name="s", id="1", version=1, type="avro", content=json.dumps(content))
+        for content in (
+            record(field("int", "a", aliases=["x"]), field("int", "b", aliases=["x"])),
+            record(field("int", "x")),
+        )
+    )
+    assert [(found.path, found.certain) for found in reads(reader, writer)] == [("b", False)]
 
 
 def test_a_deep_type_is_a_doubt_and_no_overflow() -> None:

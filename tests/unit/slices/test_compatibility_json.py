@@ -36,6 +36,7 @@ def fields_of(
 
 INTEGER, NUMBER, STRING = ({"type": name} for name in ("integer", "number", "string"))
 ARRAY = {"type": "array"}
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
 
 @pytest.mark.parametrize(
@@ -60,9 +61,17 @@ ARRAY = {"type": "array"}
             "was added, but the older version allows additional fields, so that it may hold anything",
         ),
         (fields(), fields(closed=True), {"x": 1}, "", "allows no additional fields any more"),
-        ({"enum": ["a", "b"]}, {"enum": ["a"]}, "b", "", "the value 'b' was removed"),
+        ({"enum": ["a", "b"]}, {"enum": ["a"]}, "b", "", 'the value "b" was removed'),
         (STRING, {"const": "a"}, "b", "", 'string became "a"'),
-        ({"type": "boolean"}, {"enum": [True, 1]}, False, "", "the value False was removed"),
+        ({"type": "boolean"}, {"enum": [True, 1]}, False, "", "the value false was removed"),
+        ({"enum": [1, True]}, {"enum": [1.0, False]}, True, "", "the value true was removed"),
+        (
+            {"type": ["integer", "string"]},
+            {"anyOf": [INTEGER, STRING | {"maxLength": 1}]},
+            "ab",
+            "",
+            "any number of characters became at most 1 characters",
+        ),
         ({"enum": [1, True]}, {"enum": [1.0]}, True, "", "one of 1, true became 1.0"),
         (INTEGER | {"minimum": 0}, INTEGER | {"minimum": 5}, 0, "", "minimum 0 became minimum 5"),
         (NUMBER, NUMBER | {"exclusiveMaximum": 5}, 5, "", "no maximum became exclusiveMaximum 5"),
@@ -111,6 +120,24 @@ ARRAY = {"type": "array"}
             {"allOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": fields(a=STRING)}},
             {"a": 1},
             "a",
+            "integer became string",
+        ),
+        (
+            {
+                "type": "object",
+                "patternProperties": {"^x": STRING},
+                "additionalProperties": INTEGER,
+            },
+            {"type": "object", "additionalProperties": INTEGER},
+            {"xa": "text"},
+            "*",
+            "string became integer",
+        ),
+        (
+            {"$schema": DRAFT_7, "$ref": "#/$defs/A", "type": "string", "$defs": {"A": INTEGER}},
+            {"$schema": DRAFT_7, "type": "string"},
+            1,
+            "",
             "integer became string",
         ),
         (fields(a={"not": STRING}), fields(a=False), {"a": 1}, "a", "anything became nothing"),
@@ -190,6 +217,7 @@ def test_readable(old: Any, new: Any) -> None:
             {"$defs": {"A": {"$anchor": "a", "type": "string"}}, "$ref": "#a"},
         ),
         ({"$ref": "#"}, {"$ref": "#", "title": "x"}),
+        ({"allOf": [INTEGER, {"minimum": 0}]}, INTEGER | {"minimum": 5}),
         (fields(), fields() | {"unevaluatedProperties": False}),
         (
             {"not": {"$ref": "#/$defs/A"}, "$defs": {"A": INTEGER}},
@@ -249,6 +277,19 @@ def test_a_schema_within_itself_comes_to_an_end() -> None:
     assert findings(old | {"title": "x"}, old) == []
 
 
+def test_what_a_failed_alternative_took_for_granted_is_forgotten() -> None:
+    """A part that one alternative stumbled over is still judged where it stands alone."""
+    refer = {"$ref": "#/$defs/S"}
+    body = fields(p=fields(x=refer), q=refer)
+    old = body | {"$defs": {"S": fields(v=STRING)}}
+    new = fields(p={"anyOf": [fields(x=refer), True]}, q=refer)
+    new |= {"$defs": {"S": fields(v=INTEGER)}}
+    value = {"q": {"v": "text"}}
+    assert jsonschema_rs.is_valid(old, value)
+    assert not jsonschema_rs.is_valid(new, value)
+    assert findings(new, old) == [Finding("q.v", "string became integer")]
+
+
 def nested(depth: int, inner: Any) -> Any:
     for _ in range(depth):
         inner = ARRAY | {"items": inner}
@@ -270,13 +311,9 @@ def fanned_out(levels: int, leaf: Any) -> Any:
     [
         (nested(150, INTEGER), nested(150, NUMBER)),
         (nested(400, INTEGER), nested(400, NUMBER)),
-        (
-            fields_of({f"f{n}": INTEGER for n in range(60_000)}),
-            fields_of({f"f{n}": NUMBER for n in range(60_000)}),
-        ),
         ({"anyOf": [{"$ref": "#"}]}, {"anyOf": [{"$ref": "#"}], "title": "x"}),
     ],
-    ids=["deep", "deeper", "wide", "endless"],
+    ids=["deep", "deeper", "endless"],
 )
 def test_what_is_too_large_is_a_doubt(old: Any, new: Any) -> None:
     """A limit that is met ends the comparison with a doubt, not with an overflow."""

@@ -71,7 +71,7 @@ class _Document:
     def __init__(self, content: str) -> None:
         self._named: dict[str, Any] = {}
         self._primitives: dict[str, Node] = {}
-        parsed = parse_schema(json.loads(content), named_schemas=self._named)
+        parsed = parse_schema(json.loads(content), named_schemas=self._named, _force=True)
         self.root = self.node(parsed)
 
     def node(self, written: Any) -> Node:

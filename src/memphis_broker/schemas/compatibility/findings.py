@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-STEPS_MAX: Final = 50_000
-"""Parts compared in one comparison of two versions."""
+STEPS_MAX: Final = 300_000
+"""Parts compared in one comparison of two versions: about two seconds."""
 DEPTH_MAX: Final = 120
 """Parts within each other. Each takes up to four of Python's frames, of which there are 1000."""
 _SHOWN_LENGTH_MAX: Final = 80
@@ -160,8 +160,8 @@ def _moved(finding: Finding, base: str, path: str) -> Finding:
     return replace(finding, path=moved)
 
 
-def shown(value: object) -> str:
+def shown(value: object, length_max: int = _SHOWN_LENGTH_MAX) -> str:
     """A value or a name as it stands in a reason: on one line, and not endless."""
     text = str(value) if isinstance(value, str) else repr(value)
     text = " ".join(text.split())
-    return text if len(text) <= _SHOWN_LENGTH_MAX else text[: _SHOWN_LENGTH_MAX - 1] + "…"
+    return text if len(text) <= length_max else text[: length_max - 1] + "…"

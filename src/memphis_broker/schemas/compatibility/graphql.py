@@ -15,6 +15,8 @@ A type that no document could name counts as well when it goes away.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
 
 from graphql import (
     GraphQLArgument,
@@ -36,14 +38,14 @@ from memphis.wire.schemas import SchemaDefinition
 from memphis_broker.schemas.compatibility.findings import Comparison, shown
 
 _FieldsOwner = GraphQLObjectType | GraphQLInterfaceType
-_INHERITED = "__"
+_REASON_LENGTH_MAX: Final = 400
+_INHERITED: Final = "__"
 """What the names of introspection begin with."""
 
 
 def compare(reader: SchemaDefinition, writer: SchemaDefinition, comparison: Comparison) -> None:
     """Leave in ``comparison`` why a document valid for ``writer`` may not be for ``reader``."""
-    read = build_schema(reader.content, assume_valid=True)
-    written = build_schema(writer.content, assume_valid=True)
+    read, written = _built(reader.content), _built(writer.content)
     for change in find_breaking_changes(written, read):
         _refuse(comparison, change.description.rstrip("."))
     for reason in (*_operations(read, written), *_now_required(read, written)):
@@ -53,10 +55,16 @@ def compare(reader: SchemaDefinition, writer: SchemaDefinition, comparison: Comp
             comparison.doubt(path, text)
 
 
+@lru_cache(maxsize=2)
+def _built(content: str) -> GraphQLSchema:
+    """The schema; a new version is compared with many, in both directions, and slow to build."""
+    return build_schema(content, assume_valid=True)
+
+
 def _refuse(comparison: Comparison, text: str) -> None:
     """Leave a reason that is worded for a change from the writer to the reader."""
     prefix = comparison.by_age(reader_newer="", reader_older="going back to the older version, ")
-    comparison.refuse("", prefix + shown(text))
+    comparison.refuse("", prefix + shown(text, _REASON_LENGTH_MAX))
 
 
 def _operations(reader: GraphQLSchema, writer: GraphQLSchema) -> Iterator[str]:

@@ -116,7 +116,9 @@ def compare_counts(
             path, reader=f"at least {reader[0]} {noun}", writer=f"at least {writer[0]} {noun}"
         )
     if writer[1] > reader[1]:
-        before = f"at most {writer[1]} {noun}" if math.isfinite(writer[1]) else f"any {noun}"
+        before = (
+            f"at most {writer[1]} {noun}" if math.isfinite(writer[1]) else f"any number of {noun}"
+        )
         comparison.became(path, reader=f"at most {reader[1]} {noun}", writer=before)
 
 

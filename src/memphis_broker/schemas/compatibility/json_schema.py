@@ -16,6 +16,7 @@ anything, and reading it is refused.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from itertools import combinations
 from typing import Any, Final
@@ -264,7 +265,7 @@ class _Pair:
             else:
                 verdict = part_admits(self.reader, reader, value)
             if verdict is not True:
-                (missing if verdict is False else unknown).append(shown(repr(value)))
+                (missing if verdict is False else unknown).append(shown(json.dumps(value)))
         verb = self.comparison.by_age(reader_newer="removed", reader_older="added")
         for value in missing:
             self.comparison.refuse(path, f"the value {value} was {verb}")

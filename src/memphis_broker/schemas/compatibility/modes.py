@@ -11,7 +11,7 @@ from memphis_broker.schemas.compatibility.findings import STEPS_MAX, Budget, Fin
 from memphis_broker.schemas.compatibility.registry import reads
 
 REASONS_MAX: Final = 10
-CHECK_STEPS_MAX: Final = 5 * STEPS_MAX
+CHECK_STEPS_MAX: Final = 2 * STEPS_MAX
 """For all versions of a transitive mode together."""
 
 _BACKWARD: Final = frozenset(
