@@ -24,12 +24,11 @@ ORDER: Final[dict[str, Any]] = {
     "address": {"street": "Kai 2", "city": "Kiel", "zip": "24103"},
 }
 
-_TEXT: Final = {"type": "string", "minLength": 1}
+_TEXT: Final = {"type": "string"}
 JSON_SCHEMA: Final = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
-    "required": ["id", "customer", "currency", "created_at", "items", "address"],
-    "additionalProperties": False,
+    "required": ["id", "customer", "currency", "items"],
     "properties": {
         "id": _TEXT,
         "customer": _TEXT,
@@ -50,7 +49,6 @@ JSON_SCHEMA: Final = {
         },
         "address": {
             "type": "object",
-            "required": ["street", "city", "zip"],
             "properties": {"street": _TEXT, "city": _TEXT, "zip": _TEXT},
         },
     },

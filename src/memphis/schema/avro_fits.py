@@ -134,7 +134,12 @@ class Fitter:
     def _record(self, schema: Any) -> Fit:
         name = schema["name"]
         fields = [
-            (field["name"], self.fit(field["type"]), field.get("default", _MISSING))
+            (
+                field["name"],
+                self._certain(field["type"]),
+                self.fit(field["type"]),
+                field.get("default", _MISSING),
+            )
             for field in schema["fields"]
         ]
         known = frozenset(field["name"] for field in schema["fields"])
@@ -149,8 +154,10 @@ class Fitter:
                 _refuse_unknown(value, known)
             _enter(visit)
             result = value
-            for field, fit_field, default in fields:
+            for field, certain, fit_field, default in fields:
                 given = value.get(field, _MISSING)
+                if type(given) is certain:
+                    continue
                 try:
                     if given is _MISSING:
                         _fit_default(fit_field, default, visit)
@@ -167,6 +174,10 @@ class Fitter:
             return result
 
         return fit
+
+    def _certain(self, schema: Any) -> type | None:
+        """The Python type whose values always fit and never change; asking it saves a call."""
+        return _CERTAIN.get(schema) if isinstance(schema, str) else None
 
     def _union(self, schema: list[Any]) -> Fit:
         # A string is text if it can be: JSON has no bytes, so they come after all else.
@@ -413,6 +424,7 @@ _PRIMITIVES: Final[dict[str, Fit]] = {
     "float": _number,
     "double": _number,
 }
+_CERTAIN: Final[dict[str, type]] = {"boolean": bool, "string": str, "double": float}
 _BINARY_NUMBERS: Final[dict[str, Fit]] = {
     "float": _binary_number(_FLOAT_EXACT_MAX, _FLOAT_MAX, "float"),
     "double": _binary_number(_DOUBLE_EXACT_MAX, float("inf"), "double"),

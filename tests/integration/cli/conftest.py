@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable
 
 import pytest
 
+from memphis_broker.cli import commands
 from memphis_broker.testing import BrokerProcess
 
 Result = subprocess.CompletedProcess[bytes]
@@ -47,6 +50,35 @@ def command_line(port: int) -> CommandLine:
             timeout=DEADLINE_S,
             check=False,
         )
+
+    return run
+
+
+def command_line_here(port: int, patch: pytest.MonkeyPatch) -> CommandLine:
+    """As :func:`command_line`, but in this process.
+
+    Starting one takes longer than most commands do; whoever runs many of them, and tests neither
+    signals nor pipes, takes this.
+    """
+
+    def run(*arguments: str, stdin: bytes = b"", **variables: str) -> Result:
+        output, complaints = io.BytesIO(), io.BytesIO()
+        with (
+            io.TextIOWrapper(tempfile.TemporaryFile()) as given,
+            patch.context() as for_now,
+        ):
+            given.buffer.write(stdin)
+            given.buffer.seek(0)
+            for name in [name for name in os.environ if name.startswith("MEMPHIS_")]:
+                for_now.delenv(name)
+            for name, value in environment(port, **variables).items():
+                for_now.setenv(name, value)
+            for_now.setattr(sys, "stdin", given)
+            for_now.setattr(sys, "stdout", io.TextIOWrapper(output, write_through=True))
+            for_now.setattr(sys, "stderr", io.TextIOWrapper(complaints, write_through=True))
+            status = commands.run(arguments)
+            written = output.getvalue(), complaints.getvalue()
+        return Result(list(arguments), status, *written)
 
     return run
 

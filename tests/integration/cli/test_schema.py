@@ -16,7 +16,7 @@ from memphis.wire.schemas import CHECKED_MESSAGES_MAX, ENCODINGS, SCHEMA_TYPES
 from memphis_broker.cli import commands
 from memphis_broker.cli.schema import CompatibilityChoice, EncodingChoice, TypeChoice
 from memphis_broker.testing import BrokerProcess
-from tests.integration.cli.conftest import CommandLine, Result, command_line
+from tests.integration.cli.conftest import CommandLine, Result, command_line, command_line_here
 from tests.integration.cli.test_mistakes import check_complaint
 
 Write = Callable[..., str]
@@ -36,6 +36,12 @@ def json_schema(price: str = "number", *required: str) -> str:
         f'{{"type": "object", "required": {json.dumps(required)},\n'
         f'"properties": {{"price": {{"type": "{price}"}}}}}}\n'
     )
+
+
+@pytest.fixture
+def memphis(broker: BrokerProcess, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """Runs commands against the shared broker, in this process."""
+    return command_line_here(broker.port, monkeypatch)
 
 
 @pytest.fixture

@@ -30,13 +30,6 @@ _FORWARD: Final = frozenset(
         Compatibility.FULL_TRANSITIVE,
     }
 )
-_TRANSITIVE: Final = frozenset(
-    {
-        Compatibility.BACKWARD_TRANSITIVE,
-        Compatibility.FORWARD_TRANSITIVE,
-        Compatibility.FULL_TRANSITIVE,
-    }
-)
 
 
 def check(
@@ -66,7 +59,7 @@ def check(
 def _reasons(
     mode: Compatibility, new: SchemaDefinition, earlier: Sequence[SchemaDefinition]
 ) -> Iterator[str]:
-    compared = earlier if mode in _TRANSITIVE else earlier[-1:]
+    compared = earlier if mode.is_transitive else earlier[-1:]
     budget = Budget(CHECK_STEPS_MAX)
     for old in reversed(compared):
         if mode in _BACKWARD:
