@@ -27,8 +27,9 @@ from fastavro import _read_py  # the reader that is not compiled; the package of
 from fastavro._schema_common import SchemaParseException, UnknownType
 
 from memphis.schema import inputs, json_values
-from memphis.schema.avro_fits import Direction, Fit, Fitter, TooCostlyError, Visit
+from memphis.schema.avro_fits import Fitter, TooCostlyError
 from memphis.schema.avro_limits import check_sizes, is_deep
+from memphis.schema.avro_scalars import Direction, Fit, Visit
 from memphis.schema.faults import Misfit, SchemaLabel, shortened
 from memphis.wire.schemas import ENCODING_BINARY
 

@@ -8,15 +8,21 @@ and work are bounded, for a type may contain itself. A value is copied only wher
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
-import fastavro
-from fastavro.const import INT_MAX_VALUE, INT_MIN_VALUE, LONG_MAX_VALUE, LONG_MIN_VALUE
-from fastavro.logical_writers import LOGICAL_WRITERS
-from fastavro.validation import ValidationError
-
+from memphis.schema.avro_scalars import (
+    BINARY_NUMBERS,
+    CERTAIN,
+    PRIMITIVES,
+    Direction,
+    Fit,
+    Visit,
+    bytes_fit,
+    enum_fit,
+    has_writer,
+    logical_fit,
+)
 from memphis.schema.faults import Misfit, one_of, shown
 
 DEPTH_MAX: Final = 100
@@ -27,33 +33,10 @@ ATTEMPTS_MAX: Final = 20_000
 A type that contains itself in several branches may double them at each level of a message.
 """
 
-_FLOAT_MAX: Final = 3.4028235677973366e38
-"""From here on no ``float`` of Avro, which has 32 bits, is nearer than infinity."""
-_DOUBLE_EXACT_MAX: Final = 2**53
-_FLOAT_EXACT_MAX: Final = 2**24
 _MISSING: Final = object()
 
-
-class Direction(enum.Enum):
-    """What becomes of the values."""
-
-    TO_JSON = enum.auto()
-    """Bytes become strings."""
-    FROM_JSON = enum.auto()
-    """Strings become bytes where the schema has bytes."""
-    BINARY = enum.auto()
-    """Nothing changes; values are those that fastavro's writer takes."""
-
-
-class Visit:
-    """What checking one message has used up so far."""
-
-    __slots__ = ("attempts", "depth", "unions")
-
-    def __init__(self) -> None:
-        self.depth = 0
-        self.attempts = 0
-        self.unions = 0
+Field = tuple[str, type | None, Fit, Any]
+"""A field's name, its certain type if it has one, its function and its default."""
 
 
 class TooCostlyError(Exception):
@@ -66,10 +49,6 @@ class TooCostlyError(Exception):
     def __init__(self, expected: str) -> None:
         super().__init__(expected)
         self.expected = expected
-
-
-Fit = Callable[[Any, Visit], Any]
-"""The value to write or to hand out for one that fits; raises :class:`Misfit` for another."""
 
 
 class Fitter:
@@ -91,8 +70,8 @@ class Fitter:
             return self.fit(kind)
         if "name" in schema:
             return self._of_name(schema["name"])
-        if self._direction is Direction.BINARY and _has_writer(schema):
-            return _logical(schema)
+        if self._direction is Direction.BINARY and has_writer(schema):
+            return logical_fit(schema)
         return self._nameless(kind, schema)
 
     def _nameless(self, kind: str, schema: Any) -> Fit:
@@ -117,19 +96,19 @@ class Fitter:
 
     def _named_type(self, schema: Any) -> Fit:
         if schema["type"] == "enum":
-            return _enum(schema["symbols"])
+            return enum_fit(schema["symbols"])
         if schema["type"] == "fixed":
-            if self._direction is Direction.BINARY and _has_writer(schema):
-                return _logical(schema)
-            return _bytes(self._direction, schema["size"])
+            if self._direction is Direction.BINARY and has_writer(schema):
+                return logical_fit(schema)
+            return bytes_fit(self._direction, schema["size"])
         return self._record(schema)
 
     def _primitive(self, name: str) -> Fit:
         if name == "bytes":
-            return _bytes(self._direction, None)
+            return bytes_fit(self._direction, None)
         if self._direction is Direction.BINARY:
-            return _BINARY_NUMBERS.get(name) or _PRIMITIVES[name]
-        return _PRIMITIVES[name]
+            return BINARY_NUMBERS.get(name) or PRIMITIVES[name]
+        return PRIMITIVES[name]
 
     def _record(self, schema: Any) -> Fit:
         name = schema["name"]
@@ -152,32 +131,13 @@ class Fitter:
                 raise Misfit(name, steps=["-type"], value=value["-type"])
             if is_strict and not known.issuperset(value):
                 _refuse_unknown(value, known)
-            _enter(visit)
-            result = value
-            for field, certain, fit_field, default in fields:
-                given = value.get(field, _MISSING)
-                if type(given) is certain:
-                    continue
-                try:
-                    if given is _MISSING:
-                        _fit_default(fit_field, default, visit)
-                        continue
-                    fitted = fit_field(given, visit)
-                except Misfit as fault:
-                    fault.steps.insert(0, field)
-                    raise
-                if fitted is not given:
-                    if result is value:
-                        result = dict(value)
-                    result[field] = fitted
-            visit.depth -= 1
-            return result
+            return _fit_fields(fields, value, visit)
 
         return fit
 
     def _certain(self, schema: Any) -> type | None:
         """The Python type whose values always fit and never change; asking it saves a call."""
-        return _CERTAIN.get(schema) if isinstance(schema, str) else None
+        return CERTAIN.get(schema) if isinstance(schema, str) else None
 
     def _union(self, schema: list[Any]) -> Fit:
         # A string is text if it can be: JSON has no bytes, so they come after all else.
@@ -215,6 +175,29 @@ def _enter(visit: Visit) -> None:
     visit.depth += 1
     if visit.depth > DEPTH_MAX:
         raise TooCostlyError(f"nested at most {DEPTH_MAX} deep")
+
+
+def _fit_fields(fields: list[Field], value: dict[Any, Any], visit: Visit) -> Any:
+    _enter(visit)
+    result = value
+    for name, certain, fit, default in fields:
+        given = value.get(name, _MISSING)
+        if type(given) is certain:
+            continue
+        try:
+            if given is _MISSING:
+                _fit_default(fit, default, visit)
+                continue
+            fitted = fit(given, visit)
+        except Misfit as fault:
+            fault.steps.insert(0, name)
+            raise
+        if fitted is not given:
+            if result is value:
+                result = dict(value)
+            result[name] = fitted
+    visit.depth -= 1
+    return result
 
 
 def _fit_default(fit_field: Fit, default: Any, visit: Visit) -> None:
@@ -305,127 +288,3 @@ def _fit_parts(parts: Iterator[tuple[Any, Any]], fit_part: Fit, value: Any, visi
             result[step] = fitted
     visit.depth -= 1
     return result
-
-
-def _enum(symbols: list[str]) -> Fit:
-    known = frozenset(symbols)
-    expected = one_of(symbols)
-
-    def fit(value: Any, _visit: Visit) -> Any:
-        if not isinstance(value, str) or value not in known:
-            raise Misfit(expected, value=value)
-        return value
-
-    return fit
-
-
-def _bytes(direction: Direction, size: int | None) -> Fit:
-    expected = "bytes" if size is None else f"{size} bytes"
-    if direction is not Direction.BINARY:
-        expected += ", or a string of characters up to U+00FF"
-
-    def fit(value: Any, _visit: Visit) -> Any:
-        raw = value
-        if isinstance(value, str) and direction is not Direction.BINARY:
-            try:
-                raw = value.encode("latin-1")
-            except UnicodeEncodeError as error:
-                raise Misfit(expected, value=value) from error
-        elif not isinstance(value, bytes | bytearray) or direction is Direction.FROM_JSON:
-            raise Misfit(expected, value=value)
-        if size is not None and len(raw) != size:
-            raise Misfit(expected, f"{len(raw)} bytes")
-        if direction is Direction.FROM_JSON:
-            return raw
-        if direction is Direction.TO_JSON and not isinstance(value, str):
-            return raw.decode("latin-1")
-        return value
-
-    return fit
-
-
-def _has_writer(schema: Any) -> bool:
-    """Whether fastavro knows how to write a logical type, as values of other Python types."""
-    return f"{schema['type']}-{schema.get('logicalType')}" in LOGICAL_WRITERS
-
-
-def _logical(schema: Any) -> Fit:
-    expected = f"a value for {schema['logicalType']}"
-
-    def fit(value: Any, _visit: Visit) -> Any:
-        try:
-            fastavro.validate(value, schema)
-        except (ValidationError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
-            raise Misfit(expected, value=value) from error
-        return value
-
-    return fit
-
-
-def _null(value: Any, _visit: Visit) -> Any:
-    if value is not None:
-        raise Misfit("null", value=value)
-    return value
-
-
-def _boolean(value: Any, _visit: Visit) -> Any:
-    if not isinstance(value, bool):
-        raise Misfit("boolean", value=value)
-    return value
-
-
-def _string(value: Any, _visit: Visit) -> Any:
-    if not isinstance(value, str):
-        raise Misfit("string", value=value)
-    return value
-
-
-def _int(value: Any, _visit: Visit) -> Any:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise Misfit("int", value=value)
-    if not INT_MIN_VALUE <= value <= INT_MAX_VALUE:
-        raise Misfit("int (32 bits)", value=value)
-    return value
-
-
-def _long(value: Any, _visit: Visit) -> Any:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise Misfit("long", value=value)
-    if not LONG_MIN_VALUE <= value <= LONG_MAX_VALUE:
-        raise Misfit("long (64 bits)", value=value)
-    return value
-
-
-def _number(value: Any, _visit: Visit) -> Any:
-    if not isinstance(value, float | int) or isinstance(value, bool):
-        raise Misfit("number", value=value)
-    return value
-
-
-def _binary_number(exact_max: int, limit: float, name: str) -> Fit:
-    def fit(value: Any, visit: Visit) -> Any:
-        _number(value, visit)
-        if isinstance(value, int):
-            if abs(value) > exact_max:
-                raise Misfit(f"{name}, which holds integers up to {exact_max}", value=value)
-        elif limit <= abs(value) < float("inf"):
-            raise Misfit(f"{name} (32 bits)", value=value)
-        return value
-
-    return fit
-
-
-_PRIMITIVES: Final[dict[str, Fit]] = {
-    "null": _null,
-    "boolean": _boolean,
-    "string": _string,
-    "int": _int,
-    "long": _long,
-    "float": _number,
-    "double": _number,
-}
-_CERTAIN: Final[dict[str, type]] = {"boolean": bool, "string": str, "double": float}
-_BINARY_NUMBERS: Final[dict[str, Fit]] = {
-    "float": _binary_number(_FLOAT_EXACT_MAX, _FLOAT_MAX, "float"),
-    "double": _binary_number(_DOUBLE_EXACT_MAX, float("inf"), "double"),
-}

@@ -16,8 +16,8 @@ class Codec(Protocol):
                 checked and returned as they are.
 
         Raises:
-            MemphisSchemaError: It does not fit; with path and expected type.
-            MemphisUsageError: Of a Python type that cannot be produced with this schema.
+            MemphisSchemaError: It does not fit, or is of a Python type that cannot be produced with
+                this schema; with path and expected type.
         """
         ...
 

@@ -16,7 +16,7 @@ from reprlib import Repr
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from memphis.exceptions import MemphisError, MemphisSchemaError, MemphisUsageError
+from memphis.exceptions import MemphisSchemaError
 
 if TYPE_CHECKING:
     from memphis.wire.schemas import SchemaDefinition
@@ -82,14 +82,15 @@ class SchemaLabel:
             f"the message does not fit {self._text}: {reason}", path, expected
         )
 
-    def wrong_type(self, message: object, usable: str) -> MemphisUsageError:
+    def wrong_type(self, message: object, usable: str) -> MemphisSchemaError:
         """The error for a message of a Python type that this kind of schema does not take."""
-        return MemphisUsageError(
+        return MemphisSchemaError(
             f"a message of type {type(message).__name__} cannot be produced with {self._text}: "
-            f"use {usable}"
+            f"use {usable}",
+            expected=usable,
         )
 
-    def misfit_of(self, message: object, fault: Misfit, usable: str) -> MemphisError:
+    def misfit_of(self, message: object, fault: Misfit, usable: str) -> MemphisSchemaError:
         """The error for a Python object, which may be of a type that no schema of the kind takes."""
         if fault.steps or isinstance(message, _DATA_TYPES):
             return self.misfit(fault)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from jsonschema_rs import ValidationError
+from jsonschema_rs import ValidationError, ValidationErrorKind
 
 from memphis.schema.faults import Misfit, Step, one_of, shortened
+
+_PATTERN_GIVEN_UP: Final = (
+    ValidationErrorKind.BacktrackLimitExceeded,
+    ValidationErrorKind.RegexEngineFailure,
+)
 
 
 def explain(error: ValidationError) -> Misfit:
@@ -18,6 +23,8 @@ def explain(error: ValidationError) -> Misfit:
     """
     error = _farthest(error)
     keyword = error.kind.name
+    if isinstance(error.kind, _PATTERN_GIVEN_UP):
+        keyword = "pattern given up"
     place: list[Step] = list(error.instance_path)
     if keyword == "required":
         return Misfit("present", "missing", [*place, error.kind.value])
@@ -62,6 +69,7 @@ _EXPECTED: Final[dict[str, Callable[[Any], str]]] = {
     "minLength": lambda limit: f"at least {limit} characters long",
     "maxLength": lambda limit: f"at most {limit} characters long",
     "pattern": lambda pattern: f"text that matches {shortened(str(pattern))}",
+    "pattern given up": lambda _: "text for which the schema's pattern takes fewer steps",
     "minItems": lambda limit: f"an array of at least {limit} items",
     "maxItems": lambda limit: f"an array of at most {limit} items",
     "additionalItems": lambda limit: f"an array of at most {limit} items",

@@ -27,7 +27,8 @@ _PATTERNS: Final = jsonschema_rs.FancyRegexOptions(
     backtrack_limit=100_000, size_limit=1 << 20, dfa_size_limit=1 << 20
 )
 _USABLE: Final = "a dict, a list, JSON text as str or bytes, or a pydantic model"
-_VALUES: Final = (dict, list, tuple, int, float, type(None))
+_CONTAINERS: Final = (dict, list, tuple)
+_VALUES: Final = (*_CONTAINERS, int, float, type(None))
 
 
 def compile_definition(definition: SchemaDefinition) -> JsonSchemaCodec:
@@ -79,6 +80,21 @@ class JsonSchemaCodec:
                 text, value = message, json_values.read(message, self._depth_max)
             else:
                 text, value = self._as_json(message)
+            self._validate(value)
+        except Misfit as fault:
+            raise self._label.misfit(fault) from fault
+        except jsonschema_rs.ValidationError as error:
+            raise self._explained(error) from error
+        except ValueError as error:
+            if isinstance(message, _CONTAINERS):
+                # Something that JSON can stand for, like a UUID, but the validator does not know.
+                return self._encode_plain(message)
+            raise self._explained(error) from error
+        return text
+
+    def _encode_plain(self, message: Any) -> bytes:
+        try:
+            text, value = json_values.write_plain(message, self._depth_max)
             self._validate(value)
         except Misfit as fault:
             raise self._label.misfit(fault) from fault

