@@ -51,6 +51,8 @@ MESSAGES = {
     "produce_unsynced": 200_000,
     "produce_orders": 200_000,
     "produce_orders_checked": 200_000,
+    "produce_order_bytes": 200_000,
+    "produce_order_bytes_checked": 200_000,
 }
 SIZED_ROWS = ("produce_awaited", "produce_nonblocking", "fetch_ack")
 """What is also measured for payloads of other sizes, for this SDK."""

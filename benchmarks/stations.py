@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 
-from benchmarks.clients import CONSUMING_ROWS, HEADERS
+from benchmarks.clients import CHECKED_ROWS, CONSUMING_ROWS, HEADERS
 from benchmarks.orders import JSON_SCHEMA
 from memphis import Memphis
 
@@ -28,7 +28,7 @@ async def prepared_station(
         WrongCountError: There are fewer or more than ``messages``.
     """
     station = await memphis.station(name)
-    if row == "produce_orders_checked":
+    if row in CHECKED_ROWS:
         await memphis.create_schema("bench-orders", "json", content=json.dumps(JSON_SCHEMA))
         await memphis.enforce_schema("bench-orders", name)
     if row in CONSUMING_ROWS:

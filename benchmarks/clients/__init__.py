@@ -30,10 +30,12 @@ ROWS: Final = (
     "produce_unsynced",
     "produce_orders",
     "produce_orders_checked",
+    "produce_order_bytes",
+    "produce_order_bytes_checked",
 )
 
-ORDER_ROWS: Final = ("produce_orders", "produce_orders_checked")
-"""The order of ``benchmarks/orders.py`` as the payload, whatever the size: without and with a schema."""
+CHECKED_ROWS: Final = ("produce_orders_checked", "produce_order_bytes_checked")
+"""Into a station with the JSON schema of ``benchmarks/orders.py``, whose order is the message."""
 
 CONSUMING_ROWS: Final = ("fetch_ack", "fetch_ahead_ack", "consume_handler")
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from memphis.exceptions import MemphisUsageError
+from memphis.schema import json_values
 
 
 def encode_payload(message: Any, *, partial: bool = False) -> bytes:
@@ -66,6 +67,10 @@ def _encode_protobuf(message: Any, *, partial: bool) -> bytes:
 
 
 def _encode_json(value: dict[Any, Any] | list[Any]) -> bytes:
+    text = json_values.write_as_is(value)
+    if text is not None:
+        return text
+    # The standard library takes a little more, like numbers as names, and says what is in the way.
     try:
         return json.dumps(
             value, ensure_ascii=False, allow_nan=False, separators=(",", ":")

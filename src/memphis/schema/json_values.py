@@ -68,16 +68,24 @@ def write(value: Any, depth_max: int = DEPTH_MAX) -> tuple[bytes, Any]:
     Raises:
         Misfit: Something in it is no JSON value, is not finite, or is nested too deep.
     """
-    try:
-        text = orjson.dumps(value, option=_PASSED_BY)
-    except (TypeError, ValueError):
-        return write_plain(value, depth_max)
-    # NaN and Infinity have become null.
-    if text.find(_NULL) >= 0 and orjson.loads(text) != value:
+    text = write_as_is(value)
+    if text is None:
         return write_plain(value, depth_max)
     if len(text) > 2 * depth_max:
         check_depth(text, value, depth_max)
     return text, value
+
+
+def write_as_is(value: Any) -> bytes | None:
+    """The JSON text of a value that can be written at once and as it is; None for all others."""
+    try:
+        text = orjson.dumps(value, option=_PASSED_BY)
+    except (TypeError, ValueError):
+        return None
+    # NaN and Infinity have become null; the comparison tells them from a None.
+    if text.find(_NULL) >= 0 and orjson.loads(text) != value:
+        return None
+    return text
 
 
 def encode_text(text: str) -> bytes:
