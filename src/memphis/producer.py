@@ -1,6 +1,6 @@
 """Producers: from application code to confirmed messages.
 
-The flow: ``Producer.produce`` → payload → partition → window → publisher → the engine's stream.
+The flow: ``Producer.produce`` → window → payload → partition → publisher → the engine's stream.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Producer:
         Args:
             message: ``bytes``, ``bytearray``, ``memoryview``, ``str`` (as UTF-8), ``dict``, ``list``
                 or a pydantic model (as JSON), a protobuf message or a GraphQL document. With a schema,
-                in the form that the schema says. Copied at once.
+                in the form that the schema says. Copied before this returns.
             ack_wait_sec: Seconds until a message without confirmation counts as failed.
             headers: ``Headers`` or a dict of strings; not changed.
             async_produce: The original's older name of ``nonblocking``.
@@ -160,12 +160,10 @@ class Producer:
             return pending if nonblocking else await _all_results(self._senders, pending)
         sender = self._senders[0]
         try:
-            payload, header = sender.frame(message, headers, msg_id)
+            sent = await sender.send(message, headers, choice, window, ack_wait_sec, nonblocking)
         except MemphisSchemaError as error:
             await sender.keep_refused(message, headers, msg_id, error, ack_wait_sec)
             raise
-        flight = sender.enter(window) or await sender.wait_turn(window)
-        sent = sender.post(flight, payload, header, choice, ack_wait_sec, nonblocking)
         return sent if nonblocking else await sent
 
     async def produce_batch(
@@ -232,23 +230,22 @@ class Producer:
     ) -> list[PendingProduce]:
         """Send to every station; one that fails does not keep the others from having it.
 
-        A message that no station could take, whatever its schema, is sent to none.
+        What a schema refused is kept when the others have been sent.
         """
-        frames = [
-            await _frame_or_refusal(s, message, headers, choice, deadline_s) for s in self._senders
-        ]
         pending: list[PendingProduce] = []
-        for sender, framed in zip(self._senders, frames, strict=True):
-            if isinstance(framed, MemphisSchemaError):
-                pending.append(sender.fail(framed, nonblocking=nonblocking))
-                continue
-            payload, header = framed
+        refused: list[tuple[StationSender, MemphisSchemaError]] = []
+        for sender in self._senders:
             try:
-                flight = sender.enter(window) or await sender.wait_turn(window)
-                sent = sender.post(flight, payload, header, choice, deadline_s, nonblocking)
+                sent = await sender.send(message, headers, choice, window, deadline_s, nonblocking)
             except MemphisError as error:
+                if not pending and isinstance(error, MemphisUsageError):
+                    raise  # no fault of a station, and nothing is sent yet
+                if isinstance(error, MemphisSchemaError):
+                    refused.append((sender, error))
                 sent = sender.fail(error, nonblocking=nonblocking)
             pending.append(sent)
+        for sender, refusal in refused:
+            await sender.keep_refused(message, headers, choice.message_id, refusal, deadline_s)
         return pending
 
     async def flush(self) -> None:
@@ -294,20 +291,6 @@ class Producer:
             errors += taken
             dropped += more
         return summarize_failures(errors, dropped, f"producer {self.producer_name!r}")
-
-
-async def _frame_or_refusal(
-    sender: StationSender,
-    message: Any,
-    headers: Headers | Mapping[str, str] | None,
-    choice: Choice,
-    deadline_s: float,
-) -> tuple[bytes, bytes] | MemphisSchemaError:
-    try:
-        return sender.frame(message, headers, choice.message_id)
-    except MemphisSchemaError as error:
-        await sender.keep_refused(message, headers, choice.message_id, error, deadline_s)
-        return error
 
 
 def _check_wait(ack_wait_sec: float) -> None:

@@ -19,6 +19,7 @@ from memphis.transport.atomic import BATCH_MAX, store_together
 from memphis.transport.errors import bare_text
 
 if TYPE_CHECKING:
+    from memphis._core.enforcement import EnforcedSchema
     from memphis.transport.connection import Connection
 
 _ATOMIC_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -44,11 +45,13 @@ class BatchMessage:
 
 
 class Prepared(NamedTuple):
-    """A message that was checked and encoded."""
+    """A message that was checked and encoded, and by which schema."""
 
     payload: bytes
     header: bytes
     choice: Choice
+    given: BatchMessage
+    schema: EnforcedSchema | None
 
 
 async def prepare(
@@ -91,13 +94,23 @@ async def _prepare_one(
     else:
         sender.check(choice)
     try:
-        payload, header = sender.frame(given.message, given.headers, choice.message_id)
-    except MemphisSchemaError as error:
-        await sender.keep_refused(
-            given.message, given.headers, choice.message_id, error, deadline_s
+        payload, header = await sender.frame_when_known(
+            given.message, given.headers, choice.message_id, deadline_s
         )
+    except MemphisSchemaError as error:
+        await _keep(sender, given, choice, error, deadline_s)
         raise
-    return Prepared(payload, header, choice)
+    return Prepared(payload, header, choice, given, sender.schema)
+
+
+async def _keep(
+    sender: StationSender,
+    given: BatchMessage,
+    choice: Choice,
+    error: MemphisSchemaError,
+    deadline_s: float,
+) -> None:
+    await sender.keep_refused(given.message, given.headers, choice.message_id, error, deadline_s)
 
 
 async def store_each(
@@ -111,12 +124,13 @@ async def store_each(
     """
     sender.check_present()
     outcomes: list[PendingProduce | MemphisError] = []
-    for payload, header, choice in messages:
+    for prepared in messages:
         try:
-            flight = sender.enter(WINDOW_DEFAULT) or await sender.wait_turn(WINDOW_DEFAULT)
-            outcomes.append(sender.post(flight, payload, header, choice, deadline_s, False))
+            outcomes.append(await _send(sender, prepared, deadline_s))
         except MemphisError as error:
             outcomes.append(error)
+            if isinstance(error, MemphisSchemaError):
+                await _keep(sender, prepared.given, prepared.choice, error, deadline_s)
     results: list[ProduceResult | MemphisError] = []
     for outcome in outcomes:
         if isinstance(outcome, MemphisError):
@@ -137,6 +151,17 @@ async def store_each(
     ) from first
 
 
+async def _send(sender: StationSender, prepared: Prepared, deadline_s: float) -> PendingProduce:
+    """Send a message as it was prepared; anew if it has to wait, because the schema may change then."""
+    payload, header, choice, given, schema = prepared
+    flight = sender.enter(WINDOW_DEFAULT) if sender.schema is schema else None
+    if flight is None:
+        return await sender.send(
+            given.message, given.headers, choice, WINDOW_DEFAULT, deadline_s, nonblocking=False
+        )
+    return sender.post(flight, payload, header, choice, deadline_s, nonblocking=False)
+
+
 async def store_all_or_none(
     connection: Connection,
     sender: StationSender,
@@ -148,16 +173,17 @@ async def store_all_or_none(
 
     Raises:
         MemphisUsageError: Too many or too large for one batch, or a message chooses a partition.
+        MemphisSchemaError: The schema changed meanwhile, and a message does not fit any more.
         MemphisProduceError: None is stored.
         MemphisNotConfirmedError: All may be stored, or none.
     """
-    size = sum(len(header) + len(payload) for payload, header, _ in messages)
+    size = sum(len(message.header) + len(message.payload) for message in messages)
     if len(messages) > BATCH_MAX or size > _ATOMIC_BYTES_MAX:
         raise MemphisUsageError(
             f"an atomic batch may have at most {BATCH_MAX} messages and {_ATOMIC_BYTES_MAX} bytes, "
             f"not {len(messages)} and {size}; make several of it"
         )
-    if any(choice[1:] != partition[1:] for _, _, choice in messages):
+    if any(message.choice[1:] != partition[1:] for message in messages):
         raise MemphisUsageError(
             "an atomic batch goes to one partition: give its key or number to produce_batch, not to "
             "single messages"
@@ -166,10 +192,13 @@ async def store_all_or_none(
     # A place in the window, so that flush() and destroy() wait for the batch.
     flight = sender.enter(WINDOW_DEFAULT) or await sender.wait_turn(WINDOW_DEFAULT)
     try:
+        if any(message.schema is not sender.schema for message in messages):
+            again = [message.given for message in messages]
+            messages = await prepare(sender, again, partition, deadline_s)
         last = await store_together(
             connection,
             subject,
-            [(header, payload) for payload, header, _ in messages],
+            [(message.header, message.payload) for message in messages],
             deadline_s=deadline_s,
         )
     finally:

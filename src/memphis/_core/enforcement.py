@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakValueDictionary
 
 from memphis.exceptions import MemphisNotFoundError, MemphisSchemaError
 from memphis.schema import Codec, compile_schema
@@ -36,20 +37,29 @@ class EnforcedSchema(NamedTuple):
 
 def refuse_all(reason: str) -> EnforcedSchema:
     """For a station that has a schema which cannot be had: nothing gets in unchecked."""
-    return EnforcedSchema(None, _NoCodec(reason))
+    return EnforcedSchema(None, _NoCodec(MemphisSchemaError, reason))
+
+
+class SchemaPendingError(MemphisSchemaError):
+    """What messages have to fit is being loaded: wait for it and try again. Never leaves the SDK."""
 
 
 class _NoCodec:
     """Stands in for a codec that is not to be had."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, kind: type[MemphisSchemaError], reason: str) -> None:
+        self._kind = kind
         self._reason = reason
 
     def encode(self, message: Any) -> bytes:  # noqa: ARG002 - whatever it is
-        raise MemphisSchemaError(self._reason)
+        raise self._kind(self._reason)
 
     def decode(self, payload: bytes) -> Any:  # noqa: ARG002 - likewise
-        raise MemphisSchemaError(self._reason)
+        raise self._kind(self._reason)
+
+
+PENDING: Final = EnforcedSchema(None, _NoCodec(SchemaPendingError, "the schema is being loaded"))
+"""For a station whose schema is known to have changed, and not yet to what."""
 
 
 class Codecs:
@@ -58,7 +68,7 @@ class Codecs:
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
         self._kept: OrderedDict[AttachedSchema, Codec] = OrderedDict()
-        self._loading = asyncio.Lock()
+        self._loading: WeakValueDictionary[AttachedSchema, asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, version: AttachedSchema) -> Codec:
         """The codec of a version; compiled in a thread, because a large one takes its time.
@@ -67,13 +77,11 @@ class Codecs:
             MemphisSchemaError: The schema was removed, or cannot be used here.
             MemphisConnectError: No broker answered, or the connection is closed.
         """
-        codec = self._kept.get(version)
-        if codec is None:
-            # One after the other: whoever waits here mostly waits for the same version.
-            async with self._loading:
-                codec = self._kept.get(version)
-                if codec is None:
-                    codec = self._kept[version] = await self._load(version)
+        if version not in self._kept:
+            async with self._loading.setdefault(version, asyncio.Lock()):
+                if version not in self._kept:
+                    self._kept[version] = await self._load(version)
+        codec = self._kept[version]
         self._kept.move_to_end(version)
         while len(self._kept) > _KEPT_MAX:
             self._kept.popitem(last=False)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from memphis._core.enforcement import SchemaPendingError
 from memphis._core.payload import encode_payload
 from memphis._core.pending import Flight, PendingProduce
 from memphis._core.refused import keep_refused
@@ -133,6 +135,11 @@ class StationSender:
             # The engine trims header values, so " a" and "a" would be the same id to it.
             raise MemphisUsageError(f"msg_id {message_id!r} begins or ends with a space")
 
+    @property
+    def schema(self) -> EnforcedSchema | None:
+        """What :meth:`frame` checks by at this moment."""
+        return self._state.enforced
+
     def frame(
         self,
         message: Any,
@@ -142,6 +149,7 @@ class StationSender:
         """The payload and the header block of a message, by the schema that holds at this moment.
 
         Raises:
+            SchemaPendingError: What holds is being loaded; :meth:`send` waits for it.
             MemphisSchemaError: It does not fit the schema; see :meth:`keep_refused`.
             MemphisUsageError: It is of a type that cannot be sent.
             MemphisHeaderError: A header that cannot be sent.
@@ -217,6 +225,48 @@ class StationSender:
             flight.leave()
             raise
         return flight
+
+    async def send(
+        self,
+        message: Any,
+        headers: Headers | Mapping[str, str] | None,
+        choice: Choice,
+        window: int,
+        deadline_s: float,
+        nonblocking: bool,
+    ) -> PendingProduce:
+        """Send a message as soon as it has a place, checked by the schema that holds then.
+
+        Arguments and errors are those of :meth:`wait_turn`, :meth:`frame` and :meth:`post`; a schema that
+        is being loaded is waited for.
+        """
+        flight = self.enter(window) or await self.wait_turn(window)
+        try:
+            try:
+                payload, header = self.frame(message, headers, choice.message_id)
+            except SchemaPendingError:
+                payload, header = await self.frame_when_known(
+                    message, headers, choice.message_id, deadline_s
+                )
+        except BaseException:
+            flight.leave()
+            raise
+        return self.post(flight, payload, header, choice, deadline_s, nonblocking)
+
+    async def frame_when_known(
+        self,
+        message: Any,
+        headers: Headers | Mapping[str, str] | None,
+        message_id: str | None,
+        deadline_s: float,
+    ) -> tuple[bytes, bytes]:
+        """As :meth:`frame`; a schema that is being loaded is waited for, ``deadline_s`` seconds."""
+        deadline = time.monotonic() + deadline_s
+        while True:
+            try:
+                return self.frame(message, headers, message_id)
+            except SchemaPendingError:
+                await self._state.schema_known(max(0.0, deadline - time.monotonic()))
 
     def post(
         self,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from memphis._core.claims import give_back
 from memphis._core.enforcement import Codecs
 from memphis._core.rpc import Rpc
-from memphis._core.station_state import StationStates
 from memphis._core.tasks import TaskOwner
+from memphis._core.updates import StationStates
 from memphis._core.users import DRAIN_S
 from memphis.exceptions import MemphisError
 from memphis.transport.connection import Connection

@@ -1,41 +1,22 @@
-"""What a client knows about a station, in one object, kept true by the broker's updates.
+"""What a client knows about a station, in one object.
 
-Everyone on a connection who uses a station shares one :class:`StationState`. It changes in one
-method, :meth:`StationState.apply`, and never goes back: a station that is created again under the
+Everyone on a connection who uses a station shares one :class:`StationState`, which
+:mod:`memphis._core.updates` keeps true. It never goes back: a station that is created again under the
 same name is a new life with a new state.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from memphis._core.enforcement import EnforcedSchema, refuse_all
-from memphis.exceptions import MemphisError, MemphisNotFoundError, MemphisSchemaError
-from memphis.transport.errors import bare_text
+from memphis._core.enforcement import PENDING, EnforcedSchema
+from memphis.exceptions import MemphisNotFoundError, MemphisSchemaError
 from memphis.wire.errors import ErrorCode
-from memphis.wire.models import StationDescription, StationGet, StationUpdate
 from memphis.wire.names import StationName
-from memphis.wire.subjects import updates_subject
 
 if TYPE_CHECKING:
-    from memphis._core.enforcement import Codecs
-    from memphis._core.rpc import Rpc
-    from memphis._core.tasks import TaskOwner
-    from memphis.schema import Codec
-    from memphis.transport.connection import Connection
-    from memphis.transport.subscriptions import Subscription
-    from memphis.wire.models import AttachedSchema
-
-_log = logging.getLogger(__name__)
-
-_PAUSE_S: Final = 1.0
-"""Between attempts to learn how a station is, each of which has had its own repetitions."""
+    from memphis.wire.models import StationDescription
 
 
 class StationState:
@@ -51,6 +32,8 @@ class StationState:
         """Whether anybody here produces, so that ``enforced`` has to be kept true."""
         self.enforced: EnforcedSchema | None = None
         """What messages have to fit; None where the station has no schema."""
+        self._schema_known = asyncio.Event()
+        self._schema_known.set()
 
     @property
     def partitions(self) -> list[int]:
@@ -61,8 +44,34 @@ class StationState:
         """Take over what the broker says of the station now; None: it is gone."""
         if description is None or description.id != self.description.id:
             self.removed = True
+            self._schema_known.set()  # nobody need wait any longer
         else:
             self.description = description
+
+    def enforce(self, schema: EnforcedSchema | None) -> None:
+        """Have messages checked by this from now on; :data:`PENDING`: have them wait."""
+        self.enforced = schema
+        if schema is PENDING:
+            self._schema_known.clear()
+        else:
+            self._schema_known.set()
+
+    async def schema_known(self, deadline_s: float) -> None:
+        """Wait until it is known what messages have to fit.
+
+        Raises:
+            MemphisSchemaError: It was not within ``deadline_s`` seconds.
+            MemphisNotFoundError: The station was removed.
+        """
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._schema_known.wait()
+        except TimeoutError as error:
+            raise MemphisSchemaError(
+                f"the schema of station {self.name} could not be loaded within {deadline_s:g} s, so the "
+                "message was not sent; is the broker running?"
+            ) from error
+        self.check_present()
 
     def check_present(self) -> None:
         """Raise MemphisNotFoundError if the station is known to be removed."""
@@ -72,191 +81,3 @@ class StationState:
                 "it created again",
                 ErrorCode.STATION_NOT_FOUND,
             )
-
-
-class StationStates:
-    """The states of the stations that one connection uses; follows the broker's updates."""
-
-    def __init__(self, connection: Connection, rpc: Rpc, codecs: Codecs, tasks: TaskOwner) -> None:
-        self._connection = connection
-        self._rpc = rpc
-        self._codecs = codecs
-        self._tasks = tasks
-        self._states: dict[StationName, StationState] = {}
-        self._subscriptions: dict[StationName, Subscription] = {}
-        self._changed_early: set[StationName] = set()
-        """Stations that changed while they were being opened."""
-        self._refreshing: set[StationState] = set()
-        self._closing = asyncio.Event()
-        connection.add_listener(self)
-
-    @contextlib.contextmanager
-    def opening(self, name: StationName) -> Iterator[None]:
-        """Around the request whose answer is given to :meth:`open`.
-
-        The station is followed before it is asked for, so that no change falls in between.
-        """
-        self._follow(name)
-        try:
-            yield
-        finally:
-            self._changed_early.discard(name)
-            if name not in self._states:
-                self._unfollow(name)
-
-    def open(self, description: StationDescription) -> StationState:
-        """The shared state for this description; a new life of the station replaces the old one."""
-        name = StationName.parse(description.name)
-        self._follow(name)
-        state = self._states.get(name)
-        # Answers and updates may have overtaken each other: what differs is asked for once more.
-        in_doubt = name in self._changed_early
-        if state is not None:
-            in_doubt = in_doubt or description != state.description
-            state.apply(description)
-        if state is None or state.removed:
-            state = self._states[name] = StationState(description)
-        if in_doubt:
-            self._start_refresh(state)
-        return state
-
-    async def enforce(self, state: StationState) -> None:
-        """Load the station's schema, and keep ``state.enforced`` true from now on.
-
-        Raises:
-            MemphisSchemaError: The schema cannot be used here.
-            MemphisConnectError: No broker answered.
-        """
-        state.is_enforcing = True  # first, so that a change meanwhile is followed as well
-        await self._load_schema(state)
-
-    def close(self) -> None:
-        """Follow nothing any more; refreshes under way end soon."""
-        self._closing.set()
-
-    def _updated(self, name: StationName, payload: bytes) -> None:
-        state = self._states.get(name)
-        if state is None:
-            self._changed_early.add(name)
-            return
-        try:
-            update = StationUpdate.model_validate_json(payload)
-        except ValidationError:
-            _log.warning("an update of station %s is not understood and asked for anew", name)
-        else:
-            if update.station_id != state.description.id:
-                return
-            if update.event == "removed":
-                state.apply(None)
-                self._forget(state)
-                return
-        self._start_refresh(state)
-
-    def _start_refresh(self, state: StationState) -> None:
-        """Ask anew; while that is under way, once more after it, so that the last answer counts."""
-        state.is_stale = True
-        if state not in self._refreshing:
-            self._refreshing.add(state)
-            self._tasks.start(self._refresh(state), f"refresh of station {state.name}")
-
-    async def _refresh(self, state: StationState) -> None:
-        """Ask the broker how the station is, and again until it answers."""
-        try:
-            while state.is_stale and not state.removed and not self._closing.is_set():
-                state.is_stale = False
-                if not await self._refresh_once(state):
-                    state.is_stale = True
-                    await self._pause()
-        finally:
-            self._refreshing.discard(state)
-
-    async def _refresh_once(self, state: StationState) -> bool:
-        """Whether it worked, or need not be tried again."""
-        try:
-            state.apply(await self._rpc.call(StationGet(name=state.name), StationDescription))
-            if state.is_enforcing and not state.removed:
-                await self._load_schema(state)
-        except MemphisNotFoundError:
-            state.apply(None)
-            self._forget(state)
-        except MemphisSchemaError as error:
-            _log.warning("%s", bare_text(error))  # another version may be usable; this one is not
-        except MemphisError as error:
-            _log.warning("the state of station %s could not be refreshed: %s", state.name, error)
-            return False
-        return True
-
-    async def _load_schema(self, state: StationState) -> None:
-        """Make ``state.enforced`` what the description says.
-
-        A schema that cannot be had lets nothing in until it can: an error is raised as well.
-        """
-        codec: Codec | None = None
-        loaded: AttachedSchema | None = None
-        while True:
-            description = state.description
-            name, version = description.options.schema_name, description.attached_schema
-            if not name:
-                state.enforced = None
-            elif version is None:
-                state.enforced = refuse_all(
-                    f"the schema {name} of station {state.name} was removed; attach another, or "
-                    "detach it"
-                )
-            elif state.enforced is not None and state.enforced.version == version:
-                return
-            elif codec is None or loaded != version:
-                codec, loaded = await self._codec(state, version), version
-                continue  # with the description as it is now
-            else:
-                state.enforced = EnforcedSchema(version, codec)
-            return
-
-    async def _codec(self, state: StationState, version: AttachedSchema) -> Codec:
-        try:
-            return await self._codecs.get(version)
-        except MemphisError as error:
-            state.enforced = refuse_all(
-                f"version {version.version} of the schema {version.name}, which station {state.name} "
-                f"requires, cannot be had: {bare_text(error)}"
-            )
-            raise
-
-    async def _pause(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PAUSE_S):
-                await self._closing.wait()
-
-    def _follow(self, name: StationName) -> None:
-        if name not in self._subscriptions:
-            self._subscriptions[name] = self._connection.subscribe(
-                updates_subject(name), lambda frame: self._updated(name, frame[5])
-            )
-
-    def _unfollow(self, name: StationName) -> None:
-        subscription = self._subscriptions.pop(name, None)
-        if subscription is not None:
-            subscription.unsubscribe()
-
-    def _forget(self, state: StationState) -> None:
-        """A station that is gone is followed no more; whoever still holds its state sees that."""
-        if self._states.get(state.name) is state:
-            del self._states[state.name]
-            self._unfollow(state.name)
-
-    def connection_lost(self, reason: str) -> None:
-        """Nothing to do: the states are asked for anew after the reconnect."""
-
-    def connection_restored(self) -> None:
-        """Updates may have been missed meanwhile."""
-        self._tasks.start(self._refresh_all(list(self._states.values())), "refresh of stations")
-
-    async def _refresh_all(self, states: list[StationState]) -> None:
-        """One after another: a program with a thousand stations must not storm a new broker."""
-        for state in states:
-            if not state.removed and not await self._refresh_once(state):
-                self._start_refresh(state)
-
-    def connection_closed(self, reason: str) -> None:  # noqa: ARG002 - a listener is told
-        """Whoever uses a state finds the connection closed."""
-        self.close()
