@@ -51,6 +51,8 @@ __all__ = [
 ]
 
 _CHECK_TIMEOUT_S = 100.0
+_CREATE_TIMEOUT_S = 120.0
+"""All attempts together; one of them is longer than the broker takes to examine a schema."""
 
 
 class Schema:
@@ -127,7 +129,7 @@ class Schema:
 
         Args:
             station_name: The station, whatever schema it has.
-            last: How many messages, 1 to 100 000, the newest of all partitions.
+            last: How many messages, 1 to 100 000: the newest of the partitions, of each about as many.
             version: The version to try; 0: the active one.
         """
         request = checked(
@@ -217,7 +219,9 @@ class SchemaCalls(ABC):
             compatibility=compatibility,
             activate=activate,
         )
-        stored = await session.rpc.call(request, SchemaStored, retries=timeout_retries)
+        stored = await session.rpc.call(
+            request, SchemaStored, timeout_s=_CREATE_TIMEOUT_S, retries=timeout_retries
+        )
         return Schema(name, kind, session.rpc, stored)
 
     async def schema(self, schema_name: str) -> Schema:

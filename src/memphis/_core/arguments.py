@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import uuid
 import warnings
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ def checked(model: type[_M], **fields: Any) -> _M:
         first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
         raise MemphisUsageError(
-            f"{name} = {first['input']!r} is not possible: {first['msg']}"
+            f"{name} = {reprlib.repr(first['input'])} is not possible: {first['msg']}"
         ) from error
 
 

@@ -78,7 +78,15 @@ async def read_imports(imports: Imports, main: FilePath | None) -> dict[str, str
 
 def _read_imports(paths: Sequence[FilePath], main: FilePath | None) -> dict[str, str]:
     folder = Path(main).expanduser().resolve().parent if main else Path.cwd()
-    return {_import_name(path, folder): _read_file(path) for path in paths}
+    texts: dict[str, str] = {}
+    for path in paths:
+        name = _import_name(path, folder)
+        if name in texts:
+            raise MemphisSchemaError(
+                f"two imports would both be known as {name!r}; give imports as a dict of names and texts"
+            )
+        texts[name] = _read_file(path)
+    return texts
 
 
 def _import_name(path: FilePath, folder: Path) -> str:

@@ -1,26 +1,29 @@
 """Protobuf messages, by a descriptor set that the broker compiled from ``.proto`` files.
 
 Each version has a pool and a message class of its own, so that versions and applications do not
-know each other's types. A message object of the application's generated class is only serialized if
-that class is described like the schema's, which is found out once per class; otherwise its bytes are
-checked like any others. Bytes must parse, have every required field, and no field that the schema
-does not know: protobuf itself would keep those without a word.
+know each other's types. Whatever a message comes as, it is judged by the bytes that would be stored:
+they must parse, have every required field, and no field that the schema does not know, which protobuf
+itself would keep without a word. A message object is no exception, be it of the version's own class:
+it may have been parsed from the bytes of a newer version, or nest deeper than anybody reads.
 
 A dict is read by the JSON mapping of protobuf (``google.protobuf.json_format``): names in either
 form, 64-bit integers also as strings, bytes as base64.
+
+The invariant: what ``encode`` returns, ``decode`` reads.
 """
 
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from memphis.schema import inputs, protobuf_faults
 from memphis.schema.faults import Misfit, SchemaLabel, shortened
-from memphis.schema.protobuf_shape import has_bytes, shape_of
+from memphis.schema.protobuf_shape import deep_types, has_bytes, has_required
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from memphis.wire.schemas import SchemaDefinition
 
 _CLASSES_KNOWN_MAX: Final = 64
+_DEPTH_MAX: Final = 100
+"""Messages inside each other that protobuf reads; it writes any number."""
 _USABLE: Final = "a protobuf message, a dict, or bytes"
 
 
@@ -73,54 +78,68 @@ class ProtobufCodec:
         self._label = label
         self._descriptor = descriptor
         self._class: type[Message] = message_factory.GetMessageClass(descriptor)
-        self._shape = shape_of(descriptor)
         self._has_bytes = has_bytes(descriptor)
-        # Classes that need no check of their messages' bytes, and those that do.
-        self._known: dict[type, bool] = {self._class: True}
+        self._has_required = has_required(descriptor)
+        self._deep_types = deep_types(descriptor)
+        # Looking a method up on a message costs more than calling it: fields come first.
+        self._parse = self._class.FromString
+        self._discard_unknown: Callable[[Message], None] = self._class.DiscardUnknownFields
+        self._size: Callable[[Message], int] = self._class.ByteSize
+        # Of the classes that have the right name.
+        self._serializers: dict[type, Callable[[Any], bytes]] = {
+            self._class: self._class.SerializeToString
+        }
 
     def encode(self, message: Any) -> bytes:
         """See :class:`memphis.schema.codec.Codec`."""
         try:
-            if self._known.get(type(message)):
-                return bytes(message.SerializeToString())
-            return self._encode_other(message)
+            serialize = self._serializers.get(type(message))
+            if serialize is None:
+                return self._encode_other(message)
+            payload = serialize(message)
+            # What _checked does, without the call; most messages need no more.
+            copy = self._parse(payload)
+            self._discard_unknown(copy)
+            if self._deep_types or self._size(copy) != len(payload):
+                self._checked(payload)
         except Misfit as fault:
             raise self._label.misfit(fault) from fault
         except EncodeError as error:
             raise self._label.misfit(self._unwritable(message)) from error
+        except DecodeError as error:
+            raise self._label.misfit(self._unreadable(message)) from error
+        return payload
 
     def decode(self, payload: bytes) -> Message:
         """See :class:`memphis.schema.codec.Codec`; an object of a class of this codec's own."""
         try:
-            return self._parsed(payload)
+            return self._checked(payload)
         except Misfit as fault:
             raise self._label.misfit(fault) from fault
+        except DecodeError as error:
+            raise self._label.misfit(self._unreadable(payload)) from error
 
     def _encode_other(self, message: Any) -> bytes:
         if isinstance(message, inputs.BYTES_TYPES):
             payload = inputs.as_bytes(message)
-            self._parsed(payload)
-            return payload
-        if isinstance(message, dict):
-            return self._required(self._from_dict(message)).SerializeToString()
-        if not isinstance(message, Message):
+        elif isinstance(message, dict):
+            payload = self._required(self._from_dict(message)).SerializeToString()
+        elif isinstance(message, Message):
+            payload = self._serializer(message)(message)
+        else:
             raise self._label.wrong_type(message, _USABLE)
-        if self._fits_as_it_is(message):
-            return message.SerializeToString()
-        payload = message.SerializeToString()
-        self._parsed(payload)
+        self._checked(payload)
         return payload
 
-    def _fits_as_it_is(self, message: Message) -> bool:
-        kind = type(message)
-        if kind not in self._known:
-            full_name = message.DESCRIPTOR.full_name
-            if full_name != self._descriptor.full_name:
-                raise Misfit(f"a message {self._descriptor.full_name}", f"a {full_name}")
-            if len(self._known) >= _CLASSES_KNOWN_MAX:
-                self._known = {self._class: True}
-            self._known[kind] = shape_of(cast("Descriptor", message.DESCRIPTOR)) == self._shape
-        return self._known[kind]
+    def _serializer(self, message: Message) -> Callable[[Any], bytes]:
+        """How the class writes its messages, remembered."""
+        full_name = message.DESCRIPTOR.full_name
+        if full_name != self._descriptor.full_name:
+            raise Misfit(f"a message {self._descriptor.full_name}", f"a {full_name}")
+        if len(self._serializers) >= _CLASSES_KNOWN_MAX:
+            self._serializers = {self._class: self._class.SerializeToString}
+        self._serializers[type(message)] = type(message).SerializeToString
+        return self._serializers[type(message)]
 
     def _from_dict(self, fields: dict[Any, Any]) -> Message:
         if self._has_bytes:
@@ -136,17 +155,24 @@ class ProtobufCodec:
                 f"a {self._descriptor.full_name} in the JSON form", shortened(str(error))
             ) from error
 
-    def _parsed(self, payload: bytes) -> Message:
-        try:
-            message = self._class.FromString(payload)
-        except DecodeError as error:
-            raise Misfit(f"a serialized {self._descriptor.full_name}", "other bytes") from error
-        # First, since a message without them has no size.
-        self._required(message)
-        size = message.ByteSize()
-        message.DiscardUnknownFields()
-        if message.ByteSize() != size:
-            raise protobuf_faults.unknown_field(self._class.FromString(payload))
+    def _checked(self, payload: bytes) -> Message:
+        """The message that a payload holds, if it holds nothing else.
+
+        The library does not say whether there are unknown fields, and walking through a message in
+        Python takes longer than all else; but without them it is shorter than with them.
+        """
+        message = self._parse(payload)
+        if self._has_required:
+            # First, since a message without them has no size.
+            self._required(message)
+        self._discard_unknown(message)
+        if self._deep_types:
+            protobuf_faults.discard_deep(message, len(payload), self._deep_types)
+        if self._size(message) != len(payload):
+            # Fields were discarded; or the bytes are another way to write the same.
+            whole = self._parse(payload)
+            if whole.ByteSize() != message.ByteSize():
+                raise protobuf_faults.unknown_field(whole)
         return message
 
     def _required(self, message: Message) -> Message:
@@ -158,6 +184,17 @@ class ProtobufCodec:
         if isinstance(message, Message) and not message.IsInitialized():
             return self._missing(message)
         return Misfit("smaller than 2 GiB")
+
+    def _unreadable(self, message: Any) -> Misfit:
+        """What is wrong with a message whose bytes do not parse."""
+        if isinstance(message, inputs.BYTES_TYPES):
+            return Misfit(f"a serialized {self._descriptor.full_name}", "other bytes")
+        if isinstance(message, dict | self._class):
+            return Misfit(f"nested at most {_DEPTH_MAX} deep")
+        return Misfit(
+            f"a {self._descriptor.full_name} as the schema describes it, nested at most "
+            f"{_DEPTH_MAX} deep"
+        )
 
     def _missing(self, message: Message) -> Misfit:
         names: list[str] = message.FindInitializationErrors()  # type: ignore[attr-defined] # its stub has none

@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from memphis.schema.faults import Misfit, Step, one_of
+from memphis.schema.protobuf_shape import LEVELS_DISCARDED, LEVELS_FLAT
 
 _DEPTH_MAX: Final = 100
 """As in protobuf itself."""
@@ -67,6 +68,40 @@ def unknown_field(message: Message) -> Misfit:
         return Misfit("without fields that the schema does not know")
     number, steps = found
     return Misfit("without fields that the schema does not know", f"with field {number}", steps)
+
+
+def discard_deep(message: Message, size: int, deep_types: frozenset[str]) -> None:
+    """Discard the unknown fields that the library has left in a message because they are too deep.
+
+    Args:
+        message: The message, its upper levels done.
+        size: How many bytes it was parsed from.
+        deep_types: What :func:`memphis.schema.protobuf_shape.deep_types` says of its type.
+    """
+    if size < 2 * LEVELS_DISCARDED:
+        # Each level takes a tag and a length.
+        return
+    level = [message]
+    for depth in range(1, _DEPTH_MAX + 1):
+        level = [inner for one in level for inner in _deep_parts(one, deep_types)]
+        if not level:
+            return
+        if depth % LEVELS_FLAT == 0:
+            for one in level:
+                one.DiscardUnknownFields()
+
+
+def _deep_parts(message: Message, deep_types: frozenset[str]) -> Iterator[Message]:
+    """The messages directly inside that are of deep types."""
+    for field, value in message.ListFields():
+        if field.message_type is None or field.message_type.full_name not in deep_types:
+            continue
+        if _is_map(field):
+            yield from value.values()
+        elif field.is_repeated:
+            yield from value
+        else:
+            yield value
 
 
 def steps_of(path: str) -> list[Step]:

@@ -1,28 +1,16 @@
-"""What of a message type decides which bytes it takes, as a value that can be compared."""
+"""What the descriptor of a message type tells of all its messages, found out once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-Shape = dict[str, Any]
-
-
-def shape_of(descriptor: Descriptor) -> Shape:
-    """Each message type that can be inside, by its name, with what its fields are.
-
-    Equal shapes take the same bytes. Extensions are not part of the schema, so a type that has any
-    is equal to no type without them.
-    """
-    return {
-        one.full_name: (
-            sorted(_field_shape(field) for field in one.fields),
-            sorted(one.number for one in one.file.pool.FindAllExtensions(one)),
-        )
-        for one in _reachable(descriptor)
-    }
+LEVELS_DISCARDED: Final = 63
+"""Levels of messages in which the library discards unknown fields; it leaves those below."""
+LEVELS_FLAT: Final = LEVELS_DISCARDED // 3
+"""Levels on the way to a message that may be two to the library, those of maps, and one below."""
 
 
 def has_bytes(descriptor: Descriptor) -> bool:
@@ -32,6 +20,27 @@ def has_bytes(descriptor: Descriptor) -> bool:
         for one in _reachable(descriptor)
         for field in one.fields
     )
+
+
+def has_required(descriptor: Descriptor) -> bool:
+    """Whether a field that must be there can be anywhere inside."""
+    return any(field.is_required for one in _reachable(descriptor) for field in one.fields)
+
+
+def deep_types(descriptor: Descriptor) -> frozenset[str]:
+    """The names of the types inside whose messages may have :data:`LEVELS_FLAT` levels or more.
+
+    They are mostly those that contain themselves; entries of maps are types as well.
+    """
+    reachable = list(_reachable(descriptor))
+    deep = frozenset(one.full_name for one in reachable)
+    for _ in range(LEVELS_FLAT):
+        deep = frozenset(
+            one.full_name
+            for one in reachable
+            if any(field.message_type and field.message_type.full_name in deep for field in one.fields)
+        )
+    return deep
 
 
 def _reachable(descriptor: Descriptor) -> Iterator[Descriptor]:
@@ -45,19 +54,3 @@ def _reachable(descriptor: Descriptor) -> Iterator[Descriptor]:
             if inner is not None and inner.full_name not in seen:
                 seen.add(inner.full_name)
                 remaining.append(inner)
-
-
-def _field_shape(field: FieldDescriptor) -> tuple[Any, ...]:
-    enum = field.enum_type
-    return (
-        field.number,
-        field.name,
-        field.type,
-        field.is_repeated,
-        field.is_required,
-        field.has_presence,
-        field.is_packed,
-        field.containing_oneof.full_name if field.containing_oneof else "",
-        field.message_type.full_name if field.message_type else "",
-        (enum.is_closed, tuple(sorted(value.number for value in enum.values))) if enum else (),
-    )

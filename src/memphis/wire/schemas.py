@@ -10,6 +10,7 @@ from pydantic import Field
 
 from memphis.types import Compatibility
 from memphis.wire.models import LIST_LIMIT_MAX, AttachedSchema, NameText, Reply, Request
+from memphis.wire.names import InvalidNameError, SchemaName
 
 SCHEMA_TYPES: Final = ("protobuf", "json", "graphql", "avro")
 SCHEMA_CONTENT_LENGTH_MAX: Final = 512 * 1024
@@ -242,6 +243,10 @@ def write_mark(version: AttachedSchema) -> str:
 def read_mark(value: str) -> AttachedSchema | None:
     """The version that :func:`write_mark` wrote; None for a value that it cannot have written."""
     found = _MARK.fullmatch(value)
-    if found is None:
+    if found is None or int(found["version"]) > SCHEMA_VERSIONS_MAX:
         return None
-    return AttachedSchema(name=found["name"], id=found["id"], version=int(found["version"]))
+    try:
+        name = SchemaName.parse(found["name"])
+    except InvalidNameError:
+        return None
+    return AttachedSchema(name=name, id=found["id"], version=int(found["version"]))

@@ -2,7 +2,7 @@
 
 Three verbs are enough: read, write if unchanged, erase if unchanged. Reads go to the bucket's
 leader, because a decision to delete must not rest on a replica that lags; only :meth:`scan`, which
-lists, may be served by any replica.
+lists, may be served by any replica. :meth:`scan_at_leader` is dearer, and for decisions.
 
 Invariant: a revision belongs to one value for ever. An erased key keeps a small marker for an hour,
 so that the revision of a key that comes back is known, and then costs nothing.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from nats.js import api
 from nats.js.errors import APIError, NotFoundError
 
+from memphis_broker.engine.concurrency import for_each
 from memphis_broker.engine.direct import read_page, sequence_of
 from memphis_broker.engine.failures import (
     STREAM_NAME_IN_USE,
@@ -155,3 +156,11 @@ class RecordStore:
                 erased = _OPERATION in headers
                 found[key] = Record(key, None if erased else message.data, sequence_of(message))
         return [record for record in found.values() if record.value is not None]
+
+    async def scan_at_leader(self) -> list[Record]:
+        """All records that were there when this began, each as the leader has it: a request for each."""
+        with engine_failures(f"listing the records in {self._bucket}"):
+            info = await self._js.stream_info(self._stream, subjects_filter=f"{self._prefix}>")
+        keys = [subject.removeprefix(self._prefix) for subject in info.state.subjects or {}]
+        records = await for_each(keys, self.read)
+        return [record for record in records if record.value is not None]

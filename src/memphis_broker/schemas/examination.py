@@ -168,7 +168,10 @@ class Examiner:
     async def _process(self, task: str) -> AsyncIterator[asyncio.subprocess.Process]:
         """A running examiner, which has ended when the block has."""
         async with self._room:
-            complaints = await asyncio.to_thread(tempfile.TemporaryFile)
+            folder = await asyncio.to_thread(
+                tempfile.TemporaryDirectory, prefix="memphis-examiner-"
+            )
+            complaints = await asyncio.to_thread(tempfile.TemporaryFile, "w+b", dir=folder.name)
             process = await asyncio.create_subprocess_exec(
                 self._python,
                 "-m",
@@ -177,6 +180,8 @@ class Examiner:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=complaints,
+                # What it leaves there when it is killed goes with the folder.
+                env={**os.environ, "TMPDIR": folder.name},
                 limit=_LINE_BYTES_MAX,
                 # Ctrl-C in the broker's terminal is the broker's; it ends what it started.
                 start_new_session=True,
@@ -187,6 +192,7 @@ class Examiner:
                 await _end(process)
                 with complaints:
                     _log_complaints(complaints)
+                await asyncio.to_thread(folder.cleanup)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

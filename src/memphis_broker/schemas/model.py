@@ -52,6 +52,8 @@ class SchemaVersion(BaseModel):
     version: int
     digest: str
     message_struct_name: str
+    by_default: bool
+    """Whether nobody named the message: it is the content's first then."""
     created_at: datetime
 
 
@@ -86,10 +88,12 @@ class SchemaHead(BaseModel):
     versions: tuple[SchemaVersion, ...] = ()
 
     def version_with(self, digest: str, message_struct_name: str) -> SchemaVersion | None:
-        """The version that has this content and, where one is named, this message."""
+        """The version that has this content and the message of this name; empty: the first one."""
         for known in self.versions:
-            names = (known.message_struct_name, known.message_struct_name.rpartition(".")[2], "")
-            if known.digest == digest and message_struct_name in names:
+            full_name = known.message_struct_name
+            names = {full_name, full_name.rpartition(".")[2]}
+            is_same = message_struct_name in names if message_struct_name else known.by_default
+            if known.digest == digest and is_same:
                 return known
         return None
 
@@ -108,7 +112,7 @@ class SchemaHead(BaseModel):
         return self.versions[number - 1]
 
     def with_version(
-        self, digest: str, message_struct_name: str, created_at: datetime
+        self, digest: str, message_struct_name: str, created_at: datetime, *, by_default: bool
     ) -> SchemaHead:
         """The same schema with one version more; the first one is active.
 
@@ -125,6 +129,7 @@ class SchemaHead(BaseModel):
             version=len(self.versions) + 1,
             digest=digest,
             message_struct_name=message_struct_name,
+            by_default=by_default,
             created_at=created_at,
         )
         return self.model_copy(

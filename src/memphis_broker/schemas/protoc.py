@@ -63,8 +63,13 @@ def _write(folder: Path, name: str, text: str) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise MemphisSchemaError(f"the file {name!r} cannot be compiled: {error}") from error
+    except OSError as error:
+        # Its text would name a folder of this machine.
+        raise MemphisSchemaError(
+            f"the file {name!r} cannot be written: {error.strerror}"
+        ) from error
+    except ValueError as error:
+        raise MemphisSchemaError(f"the file {name!r} cannot be written: {error}") from error
 
 
 def _compile(folder: Path, main: str) -> bytes:

@@ -46,6 +46,9 @@ class SchemaUsers(Protocol):
     async def using(self) -> dict[str, list[str]]:
         """For each schema that is attached anywhere, the names of the stations that have it."""
 
+    async def using_for_certain(self, schema: SchemaName) -> list[str]:
+        """The names of the stations that have this schema; none is missed."""
+
     async def tell(self, schema: SchemaName) -> None:
         """Have the clients of all stations with this schema look again."""
 
@@ -105,7 +108,10 @@ class SchemaService:
         new = head.configured(request.compatibility, None)
         if created := version is None:
             examined = await self._examine(new, request)
-            new = new.with_version(digest, examined.message_struct_name, self._now())
+            message = examined.message_struct_name
+            new = new.with_version(
+                digest, message, self._now(), by_default=not request.message_struct_name
+            )
             source = SchemaSource(
                 content=request.content, imports=request.imports, descriptor=examined.descriptor
             )
@@ -115,8 +121,10 @@ class SchemaService:
             new = new.configured(None, version.version)
         if new != head:
             await self._write(stored, new)
-        if request.activate and head.versions:
-            await self._users.tell(name)
+        if request.activate or not head.versions:
+            await self._users.tell(
+                name
+            )  # a station may have kept the name of a schema that was removed
         return SchemaStored(
             name=name, version=version.version, created=created, active_version=new.active
         )
@@ -303,7 +311,7 @@ class SchemaService:
                 continue
 
     async def _leave_if_used(self, stored: Record, head: SchemaHead) -> None:
-        users = (await self._users.using()).get(head.name, [])
+        users = await self._users.using_for_certain(SchemaName.parse(head.name))
         if not users:
             return
         await self._advance(stored, head, SchemaState.READY)

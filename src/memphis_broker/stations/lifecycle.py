@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
@@ -60,6 +60,7 @@ class Lifecycle:
         self._messaging = messaging
         self._now = now
         self._acknowledge_early = acknowledge_early
+        self._alone = alone
         self._patience_s = 0.0 if alone else claims.PATIENCE_S
         self._broker_id = uuid.uuid4().hex
         # Within this broker a lock orders what claims order between brokers.
@@ -151,18 +152,33 @@ class Lifecycle:
         stations = await self.all()
         unfinished = [station.station for station in stations if not _is_ready(station)]
         await for_each(unfinished, self._recover_one)
-        in_memory = [s for s in stations if s.options.storage_type is Storage.MEMORY]
-        await for_each([s.station for s in in_memory if _is_ready(s)], self._make_anew)
+        ready = [station for station in stations if _is_ready(station)]
+        in_memory = [s.station for s in ready if s.options.storage_type is Storage.MEMORY]
+        await for_each(in_memory, self._make_anew)
+        if not self._alone:
+            # Another broker may have been killed before it could tell. On an engine of our own, which
+            # was started with us, everybody reconnects and asks.
+            await for_each(ready, self.tell_changed)
 
     async def all(self) -> list[StationRecord]:
-        """Every station in every state, in no order."""
-        stored = await self._records.scan()
+        """Every station in every state, in no order, as some replica knows them."""
+        return self._parsed(await self._records.scan())
+
+    async def all_for_certain(self) -> list[StationRecord]:
+        """The same, as the leader knows them; dearer, for decisions that must miss none."""
+        return self._parsed(await self._records.scan_at_leader())
+
+    @staticmethod
+    def _parsed(stored: Iterable[Record]) -> list[StationRecord]:
         return [StationRecord.model_validate_json(record.value or b"") for record in stored]
 
     async def change(
         self, name: StationName, alter: Callable[[StationOptions], StationOptions]
     ) -> StationRecord | None:
-        """Change the options of a ready station, and tell its clients if that changed anything.
+        """Change the options of a ready station, and tell its clients.
+
+        They are told also if nothing had to be changed: whoever changed it before may have been killed
+        before they could tell, and the request is then made again.
 
         Returns:
             The station as it is now, or None if there is none.
@@ -170,7 +186,10 @@ class Lifecycle:
         while True:
             found = await self.find(name)
             station = found.station
-            if station is None or (options := alter(station.options)) == station.options:
+            if station is None:
+                return None
+            if (options := alter(station.options)) == station.options:
+                await self.tell_changed(station)
                 return station
             try:
                 return await self._rewrite(found, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from memphis.wire import subjects
 from memphis.wire.names import StationName
@@ -70,15 +70,30 @@ class SchemaTrial:
     async def _newest(
         self, station: StationRecord, count: int
     ) -> AsyncIterator[tuple[int, int, bytes]]:
-        """Partition, sequence and payload of the newest messages, an equal share of each partition."""
-        share = -(-count // station.options.partitions_number)
+        """Partition, sequence and payload of the newest messages, an equal share of each partition.
+
+        What one partition has less than its share, others give more.
+        """
+        states = {}
         for partition in station.partitions:
+            state = await self._streams.state(subjects.stream_name(station.station, partition))
+            if state is not None and state.messages:
+                states[partition] = state
+        shares = share_out(count, {number: state.messages for number, state in states.items()})
+        for partition, share in shares.items():
+            last = states[partition].last_sequence
+            first = max(states[partition].first_sequence, last - share + 1)
             name = subjects.stream_name(station.station, partition)
-            state = await self._streams.state(name)
-            if state is None:
-                continue
-            last = state.last_sequence
-            first = max(state.first_sequence, last - share + 1, 1)
             subject = subjects.final_subject(station.station, partition)
             async for sequence, payload in self._streams.payloads(name, subject, first, last):
                 yield partition, sequence, payload
+
+
+def share_out(count: int, held: Mapping[int, int]) -> dict[int, int]:
+    """How many of ``count`` to take from each partition, as evenly as what they hold allows."""
+    shares: dict[int, int] = {}
+    left = count
+    for place, partition in enumerate(sorted(held, key=lambda number: held[number])):
+        shares[partition] = min(held[partition], -(-left // (len(held) - place)))
+        left -= shares[partition]
+    return dict(sorted(shares.items()))

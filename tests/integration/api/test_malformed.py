@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from typing import Any
+from typing import Any, get_args
 
 import nats.errors
 import pytest
 from nats.aio.client import Client
 
-from memphis.wire import models
+from memphis.wire import models, schemas
 from memphis.wire.errors import ErrorCode
 from memphis.wire.models import Request, StationCreate, StationGet, StationInfoGet, StationList
 from memphis.wire.subjects import API_PREFIX, api_subject
@@ -24,8 +24,8 @@ SECRET = "do-not-echo-this"
 
 REQUESTS = [
     found
-    for found in vars(models).values()
-    if isinstance(found, type) and issubclass(found, Request) and found is not Request
+    for found in {**vars(models), **vars(schemas)}.values()
+    if isinstance(found, type) and issubclass(found, Request) and getattr(found, "noun", "")
 ]
 
 NO_JSON = [
@@ -92,6 +92,7 @@ def wrong_bodies(request_type: type[Request]) -> list[bytes]:
             for value in STRANGE_VALUES
             if not isinstance(value, str) and value not in ({}, -1)
             if not (field.annotation is bool and isinstance(value, bool))
+            if not (value is None and type(None) in get_args(field.annotation))
         )
         bodies.append(json.dumps({**good, name: SECRET * 40_000}).encode())
     return bodies

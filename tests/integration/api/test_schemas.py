@@ -358,3 +358,43 @@ async def test_a_schema_is_tried_on_what_a_station_holds(ask: Asker, client: Cli
     assert (nothing["checked"], nothing["refused"], nothing["complete"]) == (0, 0, True)
     missing = SchemaCheck(name="orders", station="nope")
     assert await ask.refused(missing) == ErrorCode.STATION_NOT_FOUND
+
+
+async def test_an_attachment_made_again_is_told_again(ask: Asker, client: Client):
+    """Whoever attached it first may have been killed before telling: the repetition heals that."""
+    await ask.ok(create())
+    await ask.ok(StationCreate(name="s", options=StationOptions(schema_name="orders")))
+    heard = await client.subscribe(updates_subject(StationName.parse("s")))
+    for request in (
+        SchemaAttach(name="orders", station="s"),
+        SchemaActivate(name="orders", version=1),
+        SchemaDetach(station="s"),
+        SchemaDetach(station="s"),
+    ):
+        await ask.ok(request)
+        assert await heard.next_msg(timeout=10)
+
+
+async def test_a_broker_that_starts_tells_all_clients(engine: Engine, client: Client):
+    """On an engine that stood while a broker was killed, nobody else would tell them."""
+    async with engine.app(alone=False):
+        ask = Asker(client)
+        await ask.ok(create())
+        await ask.ok(StationCreate(name="s", options=StationOptions(schema_name="orders")))
+    heard = await client.subscribe(updates_subject(StationName.parse("s")))
+    async with engine.app(alone=False):
+        assert await heard.next_msg(timeout=10)
+
+
+async def test_the_default_message_is_the_first_whatever_was_stored_before(ask: Asker):
+    """A version with a message that was named is not what a request without a name means."""
+    named = await ask.ok(create(PROTO, type="protobuf", message_struct_name="Item"))
+    default = await ask.ok(create(PROTO, type="protobuf"))
+    assert (named["version"], default["version"]) == (1, 2)
+    assert (await ask.ok(SchemaVersionGet(name="orders", version=2)))["message_struct_name"] == (
+        "Order"
+    )
+    assert (await ask.ok(create(PROTO, type="protobuf")))["version"] == 2
+    assert (await ask.ok(create(PROTO, type="protobuf", message_struct_name="Item")))[
+        "version"
+    ] == 1

@@ -144,9 +144,7 @@ def test_a_huge_value_is_shown_short():
         assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize(
-    "value", [datetime.now(UTC), {1}, b"x", object(), 1j]
-)
+@pytest.mark.parametrize("value", [datetime.now(UTC), {1}, b"x", object(), 1j])
 def test_what_json_does_not_have_is_refused_where_nothing_looks(value: Any):
     """A place that the schema leaves open takes JSON values only, and no unchecked text."""
     path, expected = refusal(ANYTHING, {"a": [value]})

@@ -184,24 +184,31 @@ def test_a_start_becomes_a_deliver_policy(start: int | None, policy: str, sequen
 
 
 def test_schema_versions_are_numbered_and_found_by_content():
-    """The same content is the same version, whatever came between."""
-    head = schemas.SchemaHead(name="s", type="json")
-    for content in ("a", "b"):
-        head = head.with_version(schemas.digest_of(content), LONG_AGO)
-    assert head.version_with(schemas.digest_of("a")) == 1
-    assert head.version_with(schemas.digest_of("b")) == 2
-    assert head.version_with(schemas.digest_of("c")) is None
+    """The same content is the same version, whatever came between; messages are told apart."""
+    head = schemas.SchemaHead(name="s", id="x", type="protobuf")
+    one, two, three = (schemas.digest_of(content, {}) for content in "abc")
+    head = head.with_version(one, "shop.A", LONG_AGO, by_default=True)
+    head = head.with_version(two, "shop.A", LONG_AGO, by_default=True)
+    head = head.with_version(one, "shop.B", LONG_AGO, by_default=False)
+    found = {
+        (digest, name): getattr(head.version_with(digest, name), "version", None)
+        for digest in (one, two, three)
+        for name in ("", "A", "shop.A", "B", "C")
+    }
+    assert [found[one, name] for name in ("", "A", "shop.A", "B", "C")] == [1, 1, 1, 3, None]
+    assert [found[two, name] for name in ("", "A", "shop.A", "B", "C")] == [2, 2, 2, None, None]
+    assert {found[three, name] for name in ("", "A", "shop.A", "B", "C")} == {None}
+    assert head.active == 1
     assert schemas.SchemaHead.model_validate_json(head.model_dump_json()) == head
+    assert one != schemas.digest_of("a", {"b": "c"})
 
 
 @given(NAMES, NAMES)
-def test_keys_of_contents_belong_to_one_schema(one: str, other: str):
-    """No schema's content is ever kept under a key of another schema."""
+def test_keys_of_schemas_are_their_own(one: str, other: str):
+    """Two schemas have two keys, and each is one that the engine takes."""
     first, second = SchemaName.parse(one), SchemaName.parse(other)
-    digest = schemas.digest_of("x")
-    same = schemas.content_key(first, digest) == schemas.content_key(second, digest)
-    assert same == (first == second)
-    assert schemas.head_key(first) != schemas.content_key(second, digest)
+    assert (schemas.head_key(first) == schemas.head_key(second)) == (first == second)
+    assert "." not in schemas.head_key(first)
 
 
 def test_a_dead_letter_carries_no_header_of_the_engine():
