@@ -1,7 +1,7 @@
 """The faults of the original SDK that must not come back: one test for each, or for each family.
 
-Those of schemas are in `test_schemas.py`, `test_schema_changes.py` and `test_schema_dead_letters.py`. Not here,
-because what they are about comes later:
+Those of schemas are in `test_schemas.py`, `test_schema_changes.py` and `test_schema_dead_letters.py`.
+Not here, because what they are about comes later:
 
 - dead letters are stored, not given back yet: lists of returned messages without a limit, messages
   both handed to the handler and kept for a fetch, ``nack`` of such a message, a dead consumer that

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections import Counter
 
 import pytest
 
-from memphis import Memphis, MemphisSchemaError, Message, Producer
+from memphis import (
+    Memphis,
+    MemphisPartlyProducedError,
+    MemphisSchemaError,
+    Message,
+    Producer,
+)
 from memphis.wire.headers import SCHEMA
 from memphis.wire.schemas import read_mark
 from tests.fixtures.sdk import connect, connect_through
@@ -186,3 +193,78 @@ async def test_changes_that_cross_each_other_end_in_the_last(memphis: Memphis, n
             await until_it_takes(producer, sample)
         else:
             await until_it_refuses(producer, sample)
+
+
+async def test_a_message_that_waited_for_its_place_is_checked_when_it_has_it(memphis, name):
+    """However long the window was full: single, in a batch, to several stations."""
+    first, second = samples("json")[:2]
+    await memphis.create_schema(f"{name}.schema", "json", content=first.content)
+    producer = await memphis.producer(name, "p")
+    several = await memphis.producer([name, f"{name}.lax"], "p")
+    sender = producer._senders[0]
+    places = [sender.enter(1), several._senders[0].enter(1)]
+    waiting = [
+        asyncio.create_task(producer.produce(sample.message, concurrent_task_limit=1))
+        for sample in (first, second)
+    ]
+    waiting.append(asyncio.create_task(several.produce(second.message, concurrent_task_limit=1)))
+    await asyncio.sleep(0)
+    await memphis.enforce_schema(f"{name}.schema", name)
+    await eventually(lambda: sender.schema is not None and sender.schema.version, SOON_S)
+    for place in places:
+        place.leave()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert outcomes[0].sequence == 1
+    assert isinstance(outcomes[1], MemphisSchemaError)
+    assert isinstance(outcomes[2], MemphisPartlyProducedError)
+    assert (await (await memphis.existing_station(name)).info()).messages == 1
+
+
+# What a broker does that is killed after it wrote a change, and before it told anybody.
+KILLED_BEFORE_TELLING = """
+import os
+import sys
+
+from memphis_broker.cli.main import main
+from memphis_broker.stations.lifecycle import Lifecycle
+
+flag = sys.argv.pop(1)
+tell = Lifecycle.tell_changed
+
+
+async def tell_or_die(self, station):
+    if os.path.exists(flag):
+        os.unlink(flag)
+        os.kill(os.getpid(), 9)
+    await tell(self, station)
+
+
+Lifecycle.tell_changed = tell_or_die
+main()
+"""
+
+
+async def test_a_broker_killed_before_it_told_anybody(open_engine, broker_factory, name, tmp_path):
+    """The engine stands, so no client reconnects; the request made again is what tells them."""
+    kill = tmp_path / "kill"
+    program = tmp_path / "program.py"
+    program.write_text(KILLED_BEFORE_TELLING)
+    broker = broker_factory(
+        options=["--engine", open_engine.url],
+        embedded=False,
+        program=(sys.executable, str(program), str(kill), "serve"),
+    )
+    await asyncio.to_thread(broker.start)
+    broker.port = open_engine.port
+    sample, other = samples("json")[:2]
+    async with await connect(broker) as memphis, await connect(broker) as changer:
+        await changer.create_schema("s", "json", content=sample.content)
+        producer = await memphis.producer(name, "p")
+        await producer.produce(other.message)
+        kill.touch()
+        attaching = asyncio.create_task(changer.enforce_schema("s", name))
+        await eventually(lambda: not kill.exists(), SOON_S)
+        await asyncio.to_thread(broker.kill)
+        await asyncio.to_thread(broker.start)
+        await attaching
+        await until_it_refuses(producer, other)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import nats
 import pytest
@@ -25,17 +24,6 @@ from tests.integration.sdk.schema_samples import samples
 from tests.waiting import eventually
 
 STREAM = "memphis_dead_letters"
-
-
-@pytest.fixture
-async def open_engine(tmp_path: Path) -> AsyncIterator[Engine]:
-    """A plain nats-server without logins."""
-    directory = tmp_path / "open-engine"
-    directory.mkdir()
-    engine = Engine(directory)
-    await asyncio.to_thread(engine.start)
-    yield engine
-    await asyncio.to_thread(engine.kill)
 
 
 @pytest.fixture
