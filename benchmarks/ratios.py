@@ -41,8 +41,8 @@ GOALS: Final = (
     Goal("unsynced nonblocking produce / rstream", "produce_unsynced", "rstream", AHEAD),
     Goal("awaited produce / memphis-py", "produce_awaited", "memphis_py", 1.3),
     Goal("awaited produce / raw round trip", "produce_awaited", "raw_socket", 0.85),
-    Goal("dicts with a JSON schema / without", "produce_orders_checked", OURS, 0.7, "produce_orders"),
-    Goal("JSON text with a JSON schema / without", "produce_order_bytes_checked", OURS, 0.7, "produce_order_bytes"),
+    Goal("dicts, JSON schema / none", "produce_orders_checked", OURS, 0.7, "produce_orders"),
+    Goal("JSON text, JSON schema / none", "produce_order_bytes_checked", OURS, 0.7, "produce_order_bytes"),
     Goal("end-to-end p50 / nats-py", "latency", "nats_py", 0.5, figure="p50_us"),
 )  # fmt: skip
 

@@ -108,21 +108,21 @@ def _graphql_rows() -> dict[str, tuple[Call, Call]]:
     }
 
 
-def measure() -> dict[str, dict[str, float]]:
+def measure(round_s: float) -> dict[str, dict[str, float]]:
     """Calls per second of each row, ours and the plain library's, and their ratio."""
     found = {}
     for row, calls in rows().items():
-        rounds = [[_rate(call) for call in calls] for _ in range(ROUNDS)]
+        rounds = [[_rate(call, round_s) for call in calls] for _ in range(ROUNDS)]
         ours, plain = (statistics.median(rates) for rates in zip(*rounds, strict=True))
         found[row] = {"rate": ours, "plain": plain, "ratio": ours / plain}
     return found
 
 
-def _rate(call: Call) -> float:
+def _rate(call: Call, round_s: float) -> float:
     """Calls per second over one round."""
     calls, batch = 0, 20
     start = time.perf_counter()
-    while (seconds := time.perf_counter() - start) < ROUND_S:
+    while (seconds := time.perf_counter() - start) < round_s:
         for _ in range(batch):
             call()
         calls += batch
@@ -134,8 +134,9 @@ def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--round-seconds", type=float, default=ROUND_S)
     arguments = parser.parse_args()
-    found = measure()
+    found = measure(arguments.round_seconds)
     print(f"an order of {len(orjson.dumps(orders.ORDER))} bytes, encode() per second on one core")
     for row, figures in found.items():
         print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,12 @@ from tests.integration.bench.helpers import run_program
 
 ROWS_OF_THE_LIMIT = {"produce_awaited", "produce_nonblocking", "fetch_ack", "produce_unsynced"}
 ALL_ROWS = {*ROWS_OF_THE_LIMIT, "consume_handler", "latency"}
-OUR_ROWS = {*ALL_ROWS, "fetch_ahead_ack"}
+ORDER_ROWS = {
+    f"{row}{checked}"
+    for row in ("produce_orders", "produce_order_bytes")
+    for checked in ("", "_checked")
+}
+OUR_ROWS = {*ALL_ROWS, *ORDER_ROWS, "fetch_ahead_ack"}
 MESSAGES = 500
 """The least that a row has."""
 
@@ -71,3 +77,13 @@ def test_a_goal_whose_rival_was_not_measured_is_left_open(result: dict[str, Any]
     ratios = {one["what"]: one["ratio"] for one in result["ratios"]}
     assert ratios["fetch + ack / nats-py"] > 0
     assert ratios["fetch + ack / memphis-py"] is None
+
+
+def test_validation_measures_every_type(tmp_path: Path) -> None:
+    """Its own program, in rounds as short as they can be: a rate for each row, and the library's."""
+    out = tmp_path / "validation.json"
+    run_program("validation", "--round-seconds", "0.005", "--json", out)
+    found = json.loads(out.read_text())
+    types = {row.split(",")[0].split()[0] for row in found["rows"]}
+    assert types == {"json", "protobuf", "avro", "graphql"}
+    assert all(row["rate"] > 0 and row["plain"] > 0 for row in found["rows"].values())

@@ -246,6 +246,120 @@ def test_deep_messages_are_refused():
     assert refusal(CODEC, payload) == ("", "a serialized shop.Order")
 
 
+def test_an_object_parsed_from_a_newer_version():
+    """Unknown fields of an object are refused like those of bytes, wherever they are in it."""
+    for payload, path in (
+        (b"\xfa\x3f\x01a", ""),
+        (b"\x1a\x04\x0a\x00\x20\x01", "items[0]"),
+        (b"\x72\x06\x08\x01\x12\x02\x18\x01", 'by_number["1"]'),
+    ):
+        for kind in (CODEC._class, foreign_class(TEXT, "shop.Order")):
+            message = kind.FromString(payload)
+            before = message.SerializeToString()
+            expected = "without fields that the schema does not know"
+            assert refusal(CODEC, message) == (path, expected)
+            assert message.SerializeToString() == before
+
+
+def test_an_object_of_a_type_that_does_not_contain_itself():
+    """The shorter way, for types without depth, refuses the same."""
+    codec: Any = compiled_proto(
+        "a.Outer",
+        """syntax = "proto3"; package a;
+        message Outer { Inner inner = 1; repeated Inner more = 2; }
+        message Inner { string text = 1; }""",
+    )
+    whole = codec.decode(codec.encode({"inner": {"text": "x"}, "more": [{}, {"text": "y"}]}))
+    assert codec.decode(codec.encode(whole)) == whole
+    newer = type(whole).FromString(b"\x12\x00\x12\x02\x10\x01")
+    assert refusal(codec, newer)[0] == "more[1]"
+    assert refusal(codec, newer.more[1])[1] == "a message a.Outer"
+
+
+def test_unknown_fields_are_found_at_every_depth():
+    """The library discards none below some sixty levels; the schema still does not know them."""
+    for depth in range(100):
+        payload = nested(depth, b"\xfa\x3f\x01a")
+        for message in (payload, CODEC._class.FromString(payload)):
+            with pytest.raises(MemphisSchemaError, match="fields that the schema does not know"):
+                CODEC.encode(message)
+        with pytest.raises(MemphisSchemaError):
+            CODEC.decode(payload)
+        assert CODEC.encode(nested(depth, b"\x0a\x01a")) == nested(depth, b"\x0a\x01a")
+
+
+def test_unknown_fields_are_found_below_maps():
+    """Messages in maps nest as well, and in messages of types that nest no further."""
+    codec: Any = compiled_proto(
+        "a.Tree",
+        """syntax = "proto3"; package a;
+        message Tree { map<int32, Tree> trees = 1; Leaf leaf = 2; }
+        message Leaf { string text = 1; }""",
+    )
+    for depth in range(49):
+        payload = b"\x12\x02\x10\x01"
+        for _ in range(depth):
+            entry = b"\x08\x01\x12" + _varint(len(payload)) + payload
+            payload = b"\x0a" + _varint(len(entry)) + entry
+        with pytest.raises(MemphisSchemaError, match="fields that the schema does not know"):
+            codec.encode(payload)
+
+
+def test_what_is_too_deep_to_be_read_is_not_written():
+    """An object of any depth can be built; only one that can be read again is stored."""
+    for kind in (CODEC._class, foreign_class(TEXT, "shop.Order")):
+        for depth in (1, 50, 99, 100):
+            message = built(kind, depth)
+            assert CODEC.decode(CODEC.encode(message)).SerializeToString() == (
+                message.SerializeToString()
+            )
+        for depth in (101, 150, 3000):
+            assert "nested at most 100 deep" in refusal(CODEC, built(kind, depth))[1]
+
+
+def test_a_dict_that_is_too_deep_on_the_wire():
+    """A level of JSON in a Struct is several levels of protobuf."""
+    codec: Any = compiled_proto(
+        "a.Any",
+        """syntax = "proto3"; package a; import "google/protobuf/struct.proto";
+        message Any { google.protobuf.Struct value = 1; }""",
+    )
+    refused = 0
+    for depth in range(1, 60):
+        fields: Any = {}
+        for _ in range(depth):
+            fields = {"a": fields}
+        try:
+            payload = codec.encode({"value": fields})
+        except MemphisSchemaError:
+            refused += 1
+        else:
+            codec.decode(payload)
+    assert 0 < refused < 59
+
+
+def test_bytes_in_another_order_are_the_same_message():
+    """Other encoders write fields in another order or form; only what they hold counts."""
+    for payload in (b"\x10\x05\x0a\x01a", b"\x10\x85\x00", b"\x10\x05\x10\x06"):
+        assert CODEC.encode(payload) == payload
+    refusal(CODEC, b"\x10\x05\xfa\x3f\x01a\x10\x06")
+
+
+def built(kind: type[Message], depth: int) -> Any:
+    message: Any = kind()
+    inner = message
+    for _ in range(depth):
+        inner = inner.parent
+    inner.id = "a"
+    return message
+
+
+def nested(depth: int, payload: bytes) -> bytes:
+    for _ in range(depth):
+        payload = b"\x42" + _varint(len(payload)) + payload
+    return payload
+
+
 def _varint(number: int) -> bytes:
     out = b""
     while number > 127:
