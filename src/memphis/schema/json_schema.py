@@ -17,7 +17,7 @@ import jsonschema_rs
 
 from memphis.schema import inputs, json_faults, json_values
 from memphis.schema.faults import Misfit, SchemaLabel, path_text, shortened
-from memphis.schema.json_limits import message_depth_max
+from memphis.schema.json_limits import MessageLimits, message_limits
 
 if TYPE_CHECKING:
     from memphis.wire.schemas import SchemaDefinition
@@ -40,7 +40,7 @@ def compile_definition(definition: SchemaDefinition) -> JsonSchemaCodec:
     label = SchemaLabel(definition)
     try:
         schema = json_values.read(json_values.encode_text(definition.content))
-        depth_max = message_depth_max(schema)
+        limits = message_limits(schema)
     except Misfit as fault:
         raise label.unusable_part(fault) from fault
     try:
@@ -55,20 +55,22 @@ def compile_definition(definition: SchemaDefinition) -> JsonSchemaCodec:
         ) from error
     except ValueError as error:
         raise label.unusable(f"it is no valid JSON Schema: {shortened(str(error))}") from error
-    return JsonSchemaCodec(label, validator, depth_max)
+    return JsonSchemaCodec(label, validator, limits)
 
 
 class JsonSchemaCodec:
     """One version of a JSON Schema."""
 
-    __slots__ = ("_depth_max", "_label", "_validate")
+    __slots__ = ("_depth_max", "_label", "_length_free", "_limits", "_validate")
 
     def __init__(
-        self, label: SchemaLabel, validator: jsonschema_rs.Validator, depth_max: int
+        self, label: SchemaLabel, validator: jsonschema_rs.Validator, limits: MessageLimits
     ) -> None:
         self._label = label
         self._validate = validator.validate
-        self._depth_max = depth_max
+        self._limits = limits
+        self._depth_max = limits.depth_max
+        self._length_free = limits.length_free
 
     def encode(self, message: Any) -> bytes:
         """See :class:`memphis.schema.codec.Codec`; a ``str`` is JSON text."""
@@ -80,6 +82,8 @@ class JsonSchemaCodec:
                 text, value = message, json_values.read(message, self._depth_max)
             else:
                 text, value = self._as_json(message)
+            if len(text) > self._length_free:
+                self._limits.check(text, value)
             self._validate(value)
         except Misfit as fault:
             raise self._label.misfit(fault) from fault
@@ -95,6 +99,7 @@ class JsonSchemaCodec:
     def _encode_plain(self, message: Any) -> bytes:
         try:
             text, value = json_values.write_plain(message, self._depth_max)
+            self._limits.check(text, value)
             self._validate(value)
         except Misfit as fault:
             raise self._label.misfit(fault) from fault
@@ -106,6 +111,8 @@ class JsonSchemaCodec:
         """See :class:`memphis.schema.codec.Codec`."""
         try:
             value = json_values.read(payload, self._depth_max)
+            if len(payload) > self._length_free:
+                self._limits.check(payload, value)
             self._validate(value)
         except Misfit as fault:
             raise self._label.misfit(fault) from fault

@@ -97,10 +97,13 @@ class ProtobufCodec:
             if serialize is None:
                 return self._encode_other(message)
             payload = serialize(message)
-            # What _checked does, without the call; most messages need no more.
+            if self._deep_types:
+                self._checked(payload)
+                return payload
+            # The same again without the call, for what most messages are.
             copy = self._parse(payload)
             self._discard_unknown(copy)
-            if self._deep_types or self._size(copy) != len(payload):
+            if self._size(copy) != len(payload):
                 self._checked(payload)
         except Misfit as fault:
             raise self._label.misfit(fault) from fault
