@@ -36,7 +36,7 @@ from memphis_broker.stations.service import StationService
 
 _REPLICAS_MAX: Final = 3
 _STATIONS_BUCKET: Final = "memphis_stations"
-_SCHEMAS_BUCKET: Final = "memphis_schemas"
+_SCHEMAS_BUCKET: Final = "memphis_schema_heads"
 _SCHEMA_CONTENTS_BUCKET: Final = "memphis_schema_contents"
 
 

@@ -27,8 +27,10 @@ from fastavro import _read_py  # the reader that is not compiled; the package of
 from fastavro._schema_common import SchemaParseException, UnknownType
 
 from memphis.schema import inputs, json_values
+from memphis.schema.avro_decimals import reading_schema
+from memphis.schema.avro_defaults import give_defaults
 from memphis.schema.avro_fits import Fitter, TooCostlyError
-from memphis.schema.avro_limits import check_sizes, is_deep
+from memphis.schema.avro_limits import check_sizes, everywhere, is_deep
 from memphis.schema.avro_scalars import Direction, Fit, Visit
 from memphis.schema.faults import Misfit, SchemaLabel, shortened
 from memphis.wire.schemas import ENCODING_BINARY
@@ -123,11 +125,13 @@ class AvroJsonCodec:
 class AvroBinaryCodec:
     """One version of an Avro schema whose messages are Avro's binary encoding."""
 
-    __slots__ = ("_check", "_label", "_reader", "_schema")
+    __slots__ = ("_check", "_label", "_reader", "_reading_schema", "_schema")
 
     def __init__(self, label: SchemaLabel, schema: Any, named: dict[str, Any]) -> None:
         self._label = label
+        give_defaults(schema, named)
         self._schema = schema
+        self._reading_schema = reading_schema(schema, everywhere(schema, named))
         self._check: Fit = Fitter(named, Direction.BINARY).fit(schema)
         self._reader: Callable[..., Any] = (
             _read_py.schemaless_reader if is_deep(schema, named) else fastavro.schemaless_reader
@@ -157,7 +161,7 @@ class AvroBinaryCodec:
         """See :class:`memphis.schema.codec.Codec`."""
         source = io.BytesIO(payload)
         try:
-            message = self._reader(source, self._schema, None)
+            message = self._reader(source, self._reading_schema, None)
         except _LIBRARY_ERRORS as error:
             fault = Misfit("Avro binary", f"other bytes ({shortened(str(error))})")
             raise self._label.misfit(fault) from error

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from memphis.schema.avro_decimals import decimal_fit, is_decimal
 from memphis.schema.avro_scalars import (
     BINARY_NUMBERS,
     CERTAIN,
@@ -71,7 +72,7 @@ class Fitter:
         if "name" in schema:
             return self._of_name(schema["name"])
         if self._direction is Direction.BINARY and has_writer(schema):
-            return logical_fit(schema)
+            return decimal_fit(schema) if is_decimal(schema) else logical_fit(schema)
         return self._nameless(kind, schema)
 
     def _nameless(self, kind: str, schema: Any) -> Fit:
@@ -99,7 +100,7 @@ class Fitter:
             return enum_fit(schema["symbols"])
         if schema["type"] == "fixed":
             if self._direction is Direction.BINARY and has_writer(schema):
-                return logical_fit(schema)
+                return decimal_fit(schema) if is_decimal(schema) else logical_fit(schema)
             return bytes_fit(self._direction, schema["size"])
         return self._record(schema)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from memphis.schema.avro_decimals import check_precision, is_decimal
 from memphis.schema.faults import Misfit
 
 DEPTH_MAX: Final = 100
@@ -29,18 +30,21 @@ def check_sizes(schema: Any, named: dict[str, Any], *, binary: bool) -> None:
 
     Raises:
         Misfit: A size of a ``fixed`` is no number, or an array's items take no bytes, so that
-            nothing bounds how many there are.
+            nothing bounds how many there are, or a decimal has very many digits.
     """
-    for one in _everywhere(schema, named):
+    for one in everywhere(schema, named):
         if not isinstance(one, dict):
             continue
         if one["type"] == "fixed" and (not isinstance(one["size"], int) or one["size"] < 0):
             raise Misfit("a size in bytes", value=one["size"], steps=[one["name"], "size"])
+        if binary and is_decimal(one):
+            check_precision(one)
         if binary and one["type"] == "array" and _is_empty(one["items"], named):
             raise Misfit("without arrays whose items take no bytes, like null")
 
 
-def _everywhere(schema: Any, named: dict[str, Any]) -> Iterator[Any]:
+def everywhere(schema: Any, named: dict[str, Any]) -> Iterator[Any]:
+    """Each type of a parsed schema, once."""
     seen: set[int] = set()
     remaining = [schema, *named.values()]
     while remaining:

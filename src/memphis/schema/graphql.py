@@ -23,7 +23,10 @@ from graphql import (
     visit,
 )
 from graphql.validation import SDLValidationContext
+from graphql.validation.rules.overlapping_fields_can_be_merged import MAX_COMPLEXITY_BUDGET
 from graphql.validation.specified_rules import specified_sdl_rules
+from graphql.validation.validate import ValidationAbortedError
+from graphql.validation.validation_context import MAX_FRAGMENT_WORK
 
 from memphis.schema import inputs, json_values
 from memphis.schema.faults import Misfit, SchemaLabel, shortened, shown
@@ -39,6 +42,12 @@ _INTERFACE_PAIRS_MAX: Final = 500_000
 
 _TEXTS_REMEMBERED: Final = 512
 _TEXT_REMEMBERED_LENGTH_MAX: Final = 16 * 1024
+_SIMPLER: Final = (
+    "simpler: comparing the fields that it selects under the same name, fragments included, takes more "
+    f"than {MAX_COMPLEXITY_BUDGET:,} steps, or its fragments share more than {MAX_FRAGMENT_WORK:,} "
+    "spreads and variables, or nest too deep; select each field once"
+)
+"""The library's own limits: half a second to two at their worst, and process-wide, so left alone."""
 _USABLE: Final = "a GraphQL document as str, bytes, or a parsed DocumentNode"
 
 
@@ -136,6 +145,8 @@ class GraphQLCodec:
         except RecursionError as error:
             raise self._label.refused("it is nested too deep") from error
         if errors:
+            if isinstance(errors[0], ValidationAbortedError):
+                raise self._label.misfit(Misfit(_SIMPLER)) from errors[0]
             raise self._refused(errors[0]) from errors[0]
 
     def _printed(self, document: DocumentNode) -> bytes:

@@ -113,6 +113,7 @@ class _Costs:
         self.graph = graph
         self._measured: dict[int, tuple[int, int]] = {}
         self._open: set[int] = set()
+        self._has_circle = False
         # In this order each comes after those that it applies to the same value.
         self._order: list[tuple[Node, list[int]]] = []
 
@@ -125,6 +126,7 @@ class _Costs:
             raise Misfit(f"simpler: more than {CHAIN_MAX} schemas apply to one value in a row")
         if id(node) in self._open:
             # The validator leaves such a circle by itself.
+            self._has_circle = True
             return 1, 1
         self._open.add(id(node))
         length, ways = 0, own_weight(node)
@@ -151,10 +153,10 @@ class _Costs:
         parts = [(id(node), applied, inside(node)) for node, applied in self._order]
         for _ in range(min(DEPTH_MAX, 1 + _LEVELS_WORK_MAX // len(parts))):
             above: dict[int, int] = {}
-            for key, applied, (of_object, of_array) in parts:
+            # The second time, a circle's schemas meet what comes after them in this order.
+            for key, applied, (of_object, of_array) in parts * (1 + self._has_circle):
                 steps = max(_worst(of_object, level), _worst(of_array, level))
-                for target in applied:
-                    steps += above.get(target, 0)
+                steps += sum(above.get(target, 0) for target in applied)
                 above[key] = min(steps, _COUNTED_MAX)
             found.append(above[id(root)])
             if above == level:
@@ -163,6 +165,8 @@ class _Costs:
             if found[-1] > STEPS_MAX:
                 break
             level = above
+        if len(found) <= DEPTH_MAX:
+            found.append(_COUNTED_MAX)
         return tuple(found)
 
 

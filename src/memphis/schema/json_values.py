@@ -233,7 +233,8 @@ def _plain_text(value: str) -> str:
 def _plain_integer(value: int) -> int:
     number = int(value)
     try:
-        str(number)
-    except ValueError as error:
-        raise Misfit("an integer of at most 4300 digits", "a longer one") from error
+        # What no float can stand for not every reader of JSON takes, ours among them.
+        float(number)
+    except OverflowError as error:
+        raise Misfit("an integer of at most 308 digits", value=number) from error
     return number

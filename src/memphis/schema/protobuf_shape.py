@@ -38,7 +38,9 @@ def deep_types(descriptor: Descriptor) -> frozenset[str]:
         deep = frozenset(
             one.full_name
             for one in reachable
-            if any(field.message_type and field.message_type.full_name in deep for field in one.fields)
+            if any(
+                field.message_type and field.message_type.full_name in deep for field in one.fields
+            )
         )
     return deep
 

@@ -307,7 +307,7 @@ async def test_a_removal_that_was_interrupted_is_finished_at_the_next_start(
         await ask.ok(create(name="used"))
         await ask.ok(StationCreate(name="s", options=StationOptions(schema_name="used")))
     async with engine.connect("broker") as control:
-        bucket = await control.jetstream().key_value("memphis_schemas")
+        bucket = await control.jetstream().key_value("memphis_schema_heads")
         for key in ("unused", "used"):
             entry = await bucket.get(key)
             assert entry.value is not None
