@@ -1,10 +1,15 @@
 """Protobuf messages, by a descriptor set that the broker compiled from ``.proto`` files.
 
 Each version has a pool and a message class of its own, so that versions and applications do not
-know each other's types. Whatever a message comes as, it is judged by the bytes that would be stored:
-they must parse, have every required field, and no field that the schema does not know, which protobuf
-itself would keep without a word. A message object is no exception, be it of the version's own class:
-it may have been parsed from the bytes of a newer version, or nest deeper than anybody reads.
+know each other's types. The bytes that would be stored must parse, have every required field, and no
+field that the schema does not know, which protobuf itself would keep without a word. A message object
+is no exception, be it of the version's own class: it may have been parsed from the bytes of a newer
+version, or nest deeper than anybody reads.
+
+Bytes need not be parsed again where an object's class is described like the schema's and its types do
+not contain themselves: then only unknown fields are in question. They are discarded from the object
+itself, since copying it takes longer than all else; almost always there are none, and nothing happens.
+If there were any, they are put back before the refusal.
 
 A dict is read by the JSON mapping of protobuf (``google.protobuf.json_format``): names in either
 form, 64-bit integers also as strings, bytes as base64.
@@ -16,14 +21,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
 
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 from google.protobuf.message import DecodeError, EncodeError, Message
 
-from memphis.schema import inputs, protobuf_faults
+from memphis.schema import inputs, protobuf_faults, protobuf_unknown
 from memphis.schema.faults import Misfit, SchemaLabel, shortened
-from memphis.schema.protobuf_shape import deep_types, has_bytes, has_required
+from memphis.schema.protobuf_shape import (
+    DEPTH_MAX,
+    deep_types,
+    has_bytes,
+    has_required,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
@@ -31,8 +42,6 @@ if TYPE_CHECKING:
     from memphis.wire.schemas import SchemaDefinition
 
 _CLASSES_KNOWN_MAX: Final = 64
-_DEPTH_MAX: Final = 100
-"""Messages inside each other that protobuf reads; it writes any number."""
 _USABLE: Final = "a protobuf message, a dict, or bytes"
 
 
@@ -71,6 +80,18 @@ def compile_definition(definition: SchemaDefinition) -> ProtobufCodec:
     return ProtobufCodec(label, descriptor)
 
 
+class _Methods(NamedTuple):
+    """Methods of a class: looking one up on a message costs more than calling it; fields come first."""
+
+    serialize: Callable[[Any], bytes]
+    discard_unknown: Callable[[Any], None]
+    size: Callable[[Any], int]
+
+
+def _methods(kind: type[Message]) -> _Methods:
+    return _Methods(kind.SerializeToString, kind.DiscardUnknownFields, kind.ByteSize)
+
+
 class ProtobufCodec:
     """One message type of one version of a schema."""
 
@@ -81,30 +102,24 @@ class ProtobufCodec:
         self._has_bytes = has_bytes(descriptor)
         self._has_required = has_required(descriptor)
         self._deep_types = deep_types(descriptor)
-        # Looking a method up on a message costs more than calling it: fields come first.
+        self._shape = shape_of(descriptor)
         self._parse = self._class.FromString
-        self._discard_unknown: Callable[[Message], None] = self._class.DiscardUnknownFields
-        self._size: Callable[[Message], int] = self._class.ByteSize
-        # Of the classes that have the right name.
-        self._serializers: dict[type, Callable[[Any], bytes]] = {
-            self._class: self._class.SerializeToString
-        }
+        self._methods = _methods(self._class)
+        # Of the classes whose objects need not be parsed again; None for other classes.
+        self._known: dict[type, _Methods | None] = {}
 
     def encode(self, message: Any) -> bytes:
         """See :class:`memphis.schema.codec.Codec`."""
         try:
-            serialize = self._serializers.get(type(message))
-            if serialize is None:
+            methods = self._known.get(type(message))
+            if methods is None:
                 return self._encode_other(message)
+            serialize, discard_unknown, size = methods
             payload = serialize(message)
-            if self._deep_types:
-                self._checked(payload)
-                return payload
-            # The same again without the call, for what most messages are.
-            copy = self._parse(payload)
-            self._discard_unknown(copy)
-            if self._size(copy) != len(payload):
-                self._checked(payload)
+            if payload:
+                discard_unknown(message)
+                if size(message) != len(payload):
+                    self._refuse_unknown(message, payload)
         except Misfit as fault:
             raise self._label.misfit(fault) from fault
         except EncodeError as error:
@@ -128,21 +143,31 @@ class ProtobufCodec:
         elif isinstance(message, dict):
             payload = self._required(self._from_dict(message)).SerializeToString()
         elif isinstance(message, Message):
-            payload = self._serializer(message)(message)
+            self._look_at_class(message)
+            payload = message.SerializeToString()
         else:
             raise self._label.wrong_type(message, _USABLE)
         self._checked(payload)
         return payload
 
-    def _serializer(self, message: Message) -> Callable[[Any], bytes]:
-        """How the class writes its messages, remembered."""
-        full_name = message.DESCRIPTOR.full_name
-        if full_name != self._descriptor.full_name:
-            raise Misfit(f"a message {self._descriptor.full_name}", f"a {full_name}")
-        if len(self._serializers) >= _CLASSES_KNOWN_MAX:
-            self._serializers = {self._class: self._class.SerializeToString}
-        self._serializers[type(message)] = type(message).SerializeToString
-        return self._serializers[type(message)]
+    def _look_at_class(self, message: Message) -> None:
+        """Find out, once for each class, whether the next of its objects need not be parsed again."""
+        kind = type(message)
+        if kind in self._known:
+            return
+        descriptor = cast("Descriptor", message.DESCRIPTOR)
+        if descriptor.full_name != self._descriptor.full_name:
+            raise Misfit(f"a message {self._descriptor.full_name}", f"a {descriptor.full_name}")
+        if len(self._known) >= _CLASSES_KNOWN_MAX:
+            self._known = {}
+        is_alike = not self._deep_types and shape_of(descriptor) == self._shape
+        self._known[kind] = _methods(kind) if is_alike else None
+
+    def _refuse_unknown(self, message: Message, payload: bytes) -> NoReturn:
+        """Leave the message as it was before its unknown fields were discarded, and refuse it."""
+        whole = type(message).FromString(payload)
+        protobuf_unknown.put_back(message, whole)
+        raise protobuf_unknown.unknown_field(whole)
 
     def _from_dict(self, fields: dict[Any, Any]) -> Message:
         if self._has_bytes:
@@ -168,14 +193,14 @@ class ProtobufCodec:
         if self._has_required:
             # First, since a message without them has no size.
             self._required(message)
-        self._discard_unknown(message)
+        self._methods.discard_unknown(message)
         if self._deep_types:
-            protobuf_faults.discard_deep(message, len(payload), self._deep_types)
-        if self._size(message) != len(payload):
+            protobuf_unknown.discard_deep(message, len(payload), self._deep_types)
+        if self._methods.size(message) != len(payload):
             # Fields were discarded; or the bytes are another way to write the same.
             whole = self._parse(payload)
             if whole.ByteSize() != message.ByteSize():
-                raise protobuf_faults.unknown_field(whole)
+                raise protobuf_unknown.unknown_field(whole)
         return message
 
     def _required(self, message: Message) -> Message:
@@ -193,10 +218,10 @@ class ProtobufCodec:
         if isinstance(message, inputs.BYTES_TYPES):
             return Misfit(f"a serialized {self._descriptor.full_name}", "other bytes")
         if isinstance(message, dict | self._class):
-            return Misfit(f"nested at most {_DEPTH_MAX} deep")
+            return Misfit(f"nested at most {DEPTH_MAX} deep")
         return Misfit(
             f"a {self._descriptor.full_name} as the schema describes it, nested at most "
-            f"{_DEPTH_MAX} deep"
+            f"{DEPTH_MAX} deep"
         )
 
     def _missing(self, message: Message) -> Misfit:

@@ -15,14 +15,9 @@ from typing import Any, Final
 
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message import Message
-from google.protobuf.unknown_fields import UnknownFieldSet
 
 from memphis.schema.faults import Misfit, Step, one_of
-from memphis.schema.protobuf_shape import LEVELS_DISCARDED, LEVELS_FLAT
-
-_DEPTH_MAX: Final = 100
-"""As in protobuf itself."""
+from memphis.schema.protobuf_shape import DEPTH_MAX, entry_field, is_map, value_field
 
 _INTEGERS: Final = {
     FieldDescriptor.TYPE_INT32: (32, True),
@@ -61,49 +56,6 @@ def check_base64(descriptor: Descriptor, fields: Any) -> None:
             raise Misfit(_BASE64, steps=steps, value=value)
 
 
-def unknown_field(message: Message) -> Misfit:
-    """The first field of a parsed message that its schema does not know."""
-    found = next(_unknown(message, ()), None)
-    if found is None:
-        return Misfit("without fields that the schema does not know")
-    number, steps = found
-    return Misfit("without fields that the schema does not know", f"with field {number}", steps)
-
-
-def discard_deep(message: Message, size: int, deep_types: frozenset[str]) -> None:
-    """Discard the unknown fields that the library has left in a message because they are too deep.
-
-    Args:
-        message: The message, its upper levels done.
-        size: How many bytes it was parsed from.
-        deep_types: What :func:`memphis.schema.protobuf_shape.deep_types` says of its type.
-    """
-    if size < 2 * LEVELS_DISCARDED:
-        # Each level takes a tag and a length.
-        return
-    level = [message]
-    for depth in range(1, _DEPTH_MAX + 1):
-        level = [inner for one in level for inner in _deep_parts(one, deep_types)]
-        if not level:
-            return
-        if depth % LEVELS_FLAT == 0:
-            for one in level:
-                one.DiscardUnknownFields()
-
-
-def _deep_parts(message: Message, deep_types: frozenset[str]) -> Iterator[Message]:
-    """The messages directly inside that are of deep types."""
-    for field, value in message.ListFields():
-        if field.message_type is None or field.message_type.full_name not in deep_types:
-            continue
-        if _is_map(field):
-            yield from value.values()
-        elif field.is_repeated:
-            yield from value
-        else:
-            yield value
-
-
 def steps_of(path: str) -> list[Step]:
     """The steps of a place as the library writes it: ``items[2].price``."""
     return [int(step[1:-1]) if step.startswith("[") else step for step in _STEP.findall(path)]
@@ -113,14 +65,14 @@ def _values(
     descriptor: Descriptor, fields: Any, steps: tuple[Step, ...]
 ) -> Iterator[tuple[FieldDescriptor, Any, tuple[Step, ...]]]:
     """Every value of a field that is no message, at any depth."""
-    if not isinstance(fields, dict) or len(steps) > 2 * _DEPTH_MAX:
+    if not isinstance(fields, dict) or len(steps) > 2 * DEPTH_MAX:
         return
     for name, given in fields.items():
         field = _field(descriptor, name)
         if field is None:
             continue
         for value, inner in _parts(field, given, (*steps, str(name))):
-            target = _value_field(field)
+            target = value_field(field)
             if target.message_type is not None:
                 yield from _values(target.message_type, value, inner)
             else:
@@ -133,8 +85,8 @@ def _faults(
     if descriptor.full_name.startswith(_SPECIAL_PACKAGE):
         yield from _special_faults(descriptor, fields, steps)
         return
-    if depth > _DEPTH_MAX:
-        yield Misfit(f"nested at most {_DEPTH_MAX} deep")
+    if depth > DEPTH_MAX:
+        yield Misfit(f"nested at most {DEPTH_MAX} deep")
         return
     if not isinstance(fields, dict):
         yield Misfit("an object", steps=steps, value=fields)
@@ -166,18 +118,18 @@ def _special_faults(
 def _field_faults(
     field: FieldDescriptor, given: Any, steps: tuple[Step, ...], depth: int
 ) -> Iterator[Misfit]:
-    if _is_map(field):
+    if is_map(field):
         if not isinstance(given, dict):
             yield Misfit("an object", steps=steps, value=given)
             return
-        key = _entry_field(field, "key")
+        key = entry_field(field, "key")
         for name in given:
             if (expected := _scalar_wanted(key, name, is_key=True)) is not None:
                 yield Misfit(f"an object whose names are {expected}", steps=steps, value=name)
     elif field.is_repeated and not isinstance(given, list | tuple):
         yield Misfit("an array", steps=steps, value=given)
         return
-    target = _value_field(field)
+    target = value_field(field)
     for value, inner in _parts(field, given, steps):
         if target.message_type is not None:
             yield from _faults(target.message_type, value, inner, depth + 1)
@@ -192,24 +144,10 @@ def _field(descriptor: Descriptor, name: object) -> FieldDescriptor | None:
     return by_name or next((one for one in descriptor.fields if one.json_name == name), None)
 
 
-def _is_map(field: FieldDescriptor) -> bool:
-    return field.message_type is not None and field.message_type.GetOptions().map_entry
-
-
-def _value_field(field: FieldDescriptor) -> FieldDescriptor:
-    return _entry_field(field, "value") if _is_map(field) else field
-
-
-def _entry_field(field: FieldDescriptor, name: str) -> FieldDescriptor:
-    """The field of the message that an entry of a map is."""
-    assert field.message_type is not None
-    return field.message_type.fields_by_name[name]
-
-
 def _parts(
     field: FieldDescriptor, given: Any, steps: tuple[Step, ...]
 ) -> Iterator[tuple[Any, tuple[Step, ...]]]:
-    if _is_map(field):
+    if is_map(field):
         if isinstance(given, dict):
             yield from ((value, (*steps, str(name))) for name, value in given.items())
     elif not field.is_repeated:
@@ -292,20 +230,3 @@ def _enum_wanted(field: FieldDescriptor, value: Any) -> str | None:
     if is_number and (value in enum.values_by_number or not enum.is_closed):
         return None
     return one_of(one.name for one in enum.values)
-
-
-def _unknown(message: Message, steps: tuple[Step, ...]) -> Iterator[tuple[int, tuple[Step, ...]]]:
-    for unknown in UnknownFieldSet(message):  # type: ignore[attr-defined] # its stub has none
-        yield unknown.field_number, steps
-    for field, value in message.ListFields():
-        if _is_map(field):
-            if _value_field(field).message_type is not None:
-                for name, inner in value.items():
-                    yield from _unknown(inner, (*steps, field.name, str(name)))
-        elif field.message_type is None:
-            continue
-        elif field.is_repeated:
-            for index, inner in enumerate(value):
-                yield from _unknown(inner, (*steps, field.name, index))
-        else:
-            yield from _unknown(value, (*steps, field.name))

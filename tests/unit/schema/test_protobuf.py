@@ -48,6 +48,17 @@ package old;
 message Order { required string id = 1; repeated Order parts = 2; optional Kind kind = 3; }
 enum Kind { PLAIN = 1; }
 """
+FLAT = """
+syntax = "proto3";
+package a;
+message Outer {
+  Inner inner = 1;
+  repeated Inner more = 2;
+  map<string, Inner> named = 3;
+  oneof one { Inner other = 4; }
+}
+message Inner { string text = 1; }
+"""
 CODEC: Any = compiled_proto("shop.Order", TEXT)
 OLD: Any = compiled_proto("old.Order", REQUIRED)
 
@@ -221,7 +232,7 @@ def test_many_classes_are_not_all_remembered():
             pool.Add(one)
         kind = message_factory.GetMessageClass(pool.FindMessageTypeByName("shop.Order"))
         assert CODEC.encode(kind(id="a")) == b"\x0a\x01a"
-    assert len(CODEC._serializers) <= 64
+    assert len(CODEC._known) <= 64
 
 
 @pytest.mark.parametrize("message", ["a", 5, None, [1], object()])
@@ -263,17 +274,48 @@ def test_an_object_parsed_from_a_newer_version():
 
 def test_an_object_of_a_type_that_does_not_contain_itself():
     """The shorter way, for types without depth, refuses the same."""
-    codec: Any = compiled_proto(
-        "a.Outer",
-        """syntax = "proto3"; package a;
-        message Outer { Inner inner = 1; repeated Inner more = 2; }
-        message Inner { string text = 1; }""",
-    )
+    codec: Any = compiled_proto("a.Outer", FLAT)
     whole = codec.decode(codec.encode({"inner": {"text": "x"}, "more": [{}, {"text": "y"}]}))
     assert codec.decode(codec.encode(whole)) == whole
     newer = type(whole).FromString(b"\x12\x00\x12\x02\x10\x01")
     assert refusal(codec, newer)[0] == "more[1]"
     assert refusal(codec, newer.more[1])[1] == "a message a.Outer"
+
+
+def test_a_refused_object_is_left_as_it_was():
+    """The unknown fields of an object are still there, and so are its parts, whoever holds them."""
+    codec: Any = compiled_proto("a.Outer", FLAT)
+    own = type(codec.decode(b""))
+    known = (
+        b"\x0a\x05\x0a\x01x\x28\x07",
+        b"\x12\x00\x12\x04\x0a\x00\x10\x01",
+        b"\x1a\x08\x0a\x01k\x12\x03\x10\x81\x01",
+        b"\x22\x02\x28\x05\xf8\x3f\x09\xfa\x3f\x01a",
+    )
+    for kind in (own, foreign_class(FLAT, "a.Outer")):
+        message: Any = kind.FromString(b"".join(known))
+        parts = [message.inner, message.more[0], message.more[1], message.named["k"]]
+        before = message.SerializeToString(deterministic=True)
+        for _ in range(3):
+            assert refusal(codec, message)[1] == "without fields that the schema does not know"
+            assert message.SerializeToString(deterministic=True) == before
+        for number, part in enumerate(parts):
+            part.text = f"changed {number}"
+        now = [message.inner, message.more[0], message.more[1], message.named["k"]]
+        assert [part.text for part in now] == [f"changed {number}" for number in range(4)]
+        message.DiscardUnknownFields()
+        assert codec.decode(codec.encode(message)).inner.text == "changed 0"
+
+
+def test_checking_sets_nothing():
+    """A part that an object does not have is still not there after it was produced by itself."""
+    codec: Any = compiled_proto(
+        "a.Inner", FLAT.replace("message Outer {", "message Outer { string first = 9;")
+    )
+    outer: Any = foreign_class(FLAT, "a.Outer")()
+    for _ in range(2):
+        assert codec.encode(outer.inner) == b""
+        assert not outer.HasField("inner")
 
 
 def test_unknown_fields_are_found_at_every_depth():
