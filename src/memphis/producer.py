@@ -196,6 +196,8 @@ class Producer:
         Raises:
             MemphisUsageError: A bad argument or message, or a producer for several stations.
             MemphisHeaderError: A header that cannot be sent.
+            MemphisSchemaError: A message does not fit the station's schema; none is sent, and the text
+                says which it is, from 0.
             MemphisClosedError: The producer was destroyed.
             MemphisNotFoundError: The station was removed.
             MemphisBatchError: Some messages failed; its ``results`` tell of each. Not with ``atomic``.

@@ -35,7 +35,6 @@ from memphis.wire.schemas import (
 )
 
 if TYPE_CHECKING:
-    from memphis._core.rpc import Rpc
     from memphis._core.schemas import FilePath
     from memphis._core.session import Session
 
@@ -67,12 +66,13 @@ class Schema:
     """
 
     def __init__(
-        self, name: SchemaName, kind: str, rpc: Rpc, stored: SchemaStored | None = None
+        self, name: SchemaName, kind: str, session: Session, stored: SchemaStored | None = None
     ) -> None:
         self.name = str(name)
         self.type = kind
         self.stored = stored
-        self._rpc = rpc
+        self._session = session
+        self._rpc = session.rpc
 
     def __repr__(self) -> str:
         return f"<Schema {self.name} {self.type}>"
@@ -91,8 +91,12 @@ class Schema:
         return await self._rpc.call(request, SchemaDefinition)
 
     async def activate(self, version: int) -> None:
-        """Have stations enforce this version; connected clients follow within a second."""
+        """Have stations enforce this version.
+
+        Producers of this connection do when this returns, those of others within a second.
+        """
         await self._rpc.call(checked(SchemaActivate, name=self.name, version=version), Done)
+        await _users_follow(self._session, self.name)
 
     async def diff(self, older: int = 0, newer: int | None = None) -> str:
         """What changed from one version's text to another's, as a unified diff; empty: nothing.
@@ -153,6 +157,13 @@ class Schema:
             MemphisRequestError: A station uses it, code ``SCHEMA_IN_USE``; detach it first.
         """
         await self._rpc.call(SchemaRemove(name=self.name), Done, if_gone=Done())
+
+
+async def _users_follow(session: Session, schema: str) -> None:
+    """Have this connection's producers enforce the active version before its caller goes on."""
+    await session.states.catch_up(
+        lambda state: state.is_enforcing and state.description.options.schema_name == schema
+    )
 
 
 def _text(definition: SchemaDefinition, name: str) -> str:
@@ -222,7 +233,9 @@ class SchemaCalls(ABC):
         stored = await session.rpc.call(
             request, SchemaStored, timeout_s=_CREATE_TIMEOUT_S, retries=timeout_retries
         )
-        return Schema(name, kind, session.rpc, stored)
+        if activate:
+            await _users_follow(session, name)
+        return Schema(name, kind, session, stored)
 
     async def schema(self, schema_name: str) -> Schema:
         """The handle of a schema that exists.
@@ -230,16 +243,16 @@ class SchemaCalls(ABC):
         Raises:
             MemphisNotFoundError: There is no such schema.
         """
-        rpc = self._open_session().rpc
+        session = self._open_session()
         request = SchemaGet(name=SchemaName.parse(schema_name))
-        found = await rpc.call(request, SchemaDescription)
-        return Schema(SchemaName.parse(found.name), found.type, rpc)
+        found = await session.rpc.call(request, SchemaDescription)
+        return Schema(SchemaName.parse(found.name), found.type, session)
 
     async def schemas(self) -> list[Schema]:
         """All schemas in the order of their names."""
-        rpc = self._open_session().rpc
+        session = self._open_session()
         return [
-            Schema(SchemaName.parse(found.name), found.type, rpc)
+            Schema(SchemaName.parse(found.name), found.type, session)
             for found in await self.schema_summaries()
         ]
 
@@ -258,14 +271,17 @@ class SchemaCalls(ABC):
     async def enforce_schema(self, name: str, station_name: str, timeout_retries: int = 5) -> None:
         """Attach a schema to a station; it replaces one that is attached.
 
-        From then on, connected producers within a second, only messages that fit its active version
-        get in. Messages that are there already stay as they are.
+        From then on only messages that fit its active version get in: for producers of this connection
+        when this returns, for those of others within a second. Messages that are there stay as they are.
 
         Raises:
             MemphisNotFoundError: There is no such schema or station.
         """
-        request = SchemaAttach(name=SchemaName.parse(name), station=StationName.parse(station_name))
-        await self._open_session().rpc.call(request, Done, retries=timeout_retries)
+        session = self._open_session()
+        station = StationName.parse(station_name)
+        request = SchemaAttach(name=SchemaName.parse(name), station=station)
+        await session.rpc.call(request, Done, retries=timeout_retries)
+        await session.states.catch_up(lambda state: state.name == station)
 
     async def attach_schema(self, name: str, station_name: str) -> None:
         """The original's older name of :meth:`enforce_schema`."""
@@ -280,8 +296,10 @@ class SchemaCalls(ABC):
         Raises:
             MemphisNotFoundError: There is no such station.
         """
-        request = SchemaDetach(station=StationName.parse(station_name))
-        await self._open_session().rpc.call(request, Done, retries=timeout_retries)
+        session = self._open_session()
+        station = StationName.parse(station_name)
+        await session.rpc.call(SchemaDetach(station=station), Done, retries=timeout_retries)
+        await session.states.catch_up(lambda state: state.name == station)
 
     # The specification's examples spell the two so.
     enforce_schmea = enforce_schema

@@ -76,9 +76,17 @@ async def prepare(
         except MemphisUsageError as error:
             raise type(error)(f"message {index} of the batch: {bare_text(error)}") from error
         except MemphisSchemaError as error:
-            error.add_note(f"It is message {index} of the batch.")
-            raise
+            text = f"message {index} of the batch: {bare_text(error)}"
+            raise _with_notes(
+                MemphisSchemaError(text, error.path, error.expected), error
+            ) from error
     return prepared
+
+
+def _with_notes(error: MemphisSchemaError, noted: MemphisSchemaError) -> MemphisSchemaError:
+    for note in getattr(noted, "__notes__", ()):
+        error.add_note(note)
+    return error
 
 
 async def _prepare_one(

@@ -33,6 +33,10 @@ def encode_payload(message: Any, *, partial: bool = False) -> bytes:
         return _encode_json(message)
     if isinstance(message, BaseModel):
         return _encode_model(message)
+    if isinstance(message, type):
+        raise MemphisUsageError(
+            f"the class {message.__name__} cannot be produced; give an object of it"
+        )
     if hasattr(message, "SerializeToString") and hasattr(message, "DESCRIPTOR"):
         return _encode_protobuf(message, partial=partial)
     # Whoever holds a document has imported graphql-core; others need not have it installed.
@@ -54,7 +58,8 @@ def _encode_text(text: str) -> bytes:
 
 def _encode_model(model: BaseModel) -> bytes:
     try:
-        return model.model_dump_json().encode()
+        # As with a schema: by alias, and without what is computed.
+        return model.model_dump_json(by_alias=True, round_trip=True).encode()
     except ValueError as error:
         raise MemphisUsageError(f"the model cannot be written as JSON: {error}") from error
 

@@ -96,12 +96,19 @@ def _import_name(path: FilePath, folder: Path) -> str:
 
 
 def _read_file(path: Any) -> str:
+    if not isinstance(path, str | PathLike):
+        raise MemphisUsageError(
+            f"a schema file is named by a path, not by {type(path).__name__}; to give the schema itself "
+            "use content="
+        )
     try:
         with Path(path).expanduser().open("rb") as file:
             raw = file.read(_BYTES_PER_CHARACTER_MAX * SCHEMA_CONTENT_LENGTH_MAX + 1)
         content = raw.decode()
     except (OSError, TypeError, ValueError) as error:
-        raise MemphisSchemaError(f"the schema file {path!r} cannot be read: {error}") from error
+        raise MemphisSchemaError(
+            f"the schema file {str(path)!r} cannot be read: {error}; to give the text itself use content="
+        ) from error
     return _checked_length(content, f"the schema file {str(path)!r}")
 
 
@@ -110,6 +117,8 @@ def _checked_length(content: str, what: str) -> str:
         raise MemphisUsageError(f"{what} must be a string, not {type(content).__name__}")
     if not content.strip() or len(content) > SCHEMA_CONTENT_LENGTH_MAX:
         raise MemphisSchemaError(
-            f"{what} is empty or longer than {SCHEMA_CONTENT_LENGTH_MAX} characters"
+            f"{what} is longer than {SCHEMA_CONTENT_LENGTH_MAX} characters"
+            if content.strip()
+            else f"{what} is empty"
         )
     return content

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_CATCH_UP_S: Final = 5.0
 _PAUSE_S: Final = 1.0
 """Between attempts to learn how a station is, each of which has had its own repetitions."""
 
@@ -53,7 +54,7 @@ class StationStates:
         self._opening: Counter[StationName] = Counter()
         self._changed_early: set[StationName] = set()
         """Stations that changed while they were being opened."""
-        self._refreshing: set[StationState] = set()
+        self._refreshing: dict[StationState, asyncio.Task[None]] = {}
         self._closing = asyncio.Event()
         connection.add_listener(self)
 
@@ -129,16 +130,29 @@ class StationStates:
                 return
         self._start_refresh(state)
 
-    def _start_refresh(self, state: StationState) -> None:
+    async def catch_up(self, concerned: Callable[[StationState], bool]) -> None:
+        """Learn of a change that this connection itself has made, before its caller goes on.
+
+        Args:
+            concerned: Which of the states may have changed.
+
+        Waits some seconds at most; what is not known by then follows like any other change.
+        """
+        tasks = [self._start_refresh(s) for s in list(self._states.values()) if concerned(s)]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CATCH_UP_S)
+
+    def _start_refresh(self, state: StationState) -> asyncio.Task[None]:
+        """Ask anew; while that is under way, once more after it, so that the last answer counts."""
         state.is_stale = True
-        if state not in self._refreshing:
-            self._tasks.start(self._refresh(state), f"refresh of station {state.name}")
+        task = self._refreshing.get(state)
+        if task is None:
+            task = self._tasks.start(self._refresh(state), f"refresh of station {state.name}")
+            self._refreshing[state] = task
+        return task
 
     async def _refresh(self, state: StationState) -> None:
         """Ask the broker how the station is, and again until it has answered after the last push."""
-        if state in self._refreshing:
-            return  # whoever refreshes it sees that it is stale
-        self._refreshing.add(state)
         try:
             while state.is_stale and not state.removed and not self._closing.is_set():
                 state.is_stale = False
@@ -146,7 +160,7 @@ class StationStates:
                     state.is_stale = True
                     await self._pause()
         finally:
-            self._refreshing.discard(state)
+            del self._refreshing[state]
 
     async def _refresh_once(self, state: StationState) -> bool:
         """Whether it worked, or need not be tried again."""
@@ -241,15 +255,12 @@ class StationStates:
 
     def connection_restored(self) -> None:
         """Updates may have been missed meanwhile."""
-        states = list(self._states.values())
-        for state in states:
-            state.is_stale = True
-        self._tasks.start(self._refresh_all(states), "refresh of stations")
+        self._tasks.start(self._refresh_all(list(self._states.values())), "refresh of stations")
 
     async def _refresh_all(self, states: list[StationState]) -> None:
         """One after another: a program with a thousand stations must not storm a new broker."""
         for state in states:
-            await self._refresh(state)
+            await asyncio.wait([self._start_refresh(state)])
 
     def connection_closed(self, reason: str) -> None:  # noqa: ARG002 - a listener is told
         """Whoever uses a state finds the connection closed."""

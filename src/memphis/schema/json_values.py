@@ -107,7 +107,8 @@ def write_model(model: BaseModel) -> bytes:
         Misfit: A number in it is not finite, or something in it has no JSON.
     """
     try:
-        text = model.model_dump_json().encode()
+        # As its schema has it: by alias, and without what is computed.
+        text = model.model_dump_json(by_alias=True, round_trip=True).encode()
         if text.find(_NULL) >= 0:
             # pydantic as well has made null of NaN and Infinity.
             _check_finite(model.model_dump())

@@ -366,8 +366,10 @@ async def attach(memphis: Memphis, name: Name, station: Station) -> None:
     """Have a station take only messages that fit a schema's active version."""
     found = await memphis.schema(name)
     target = await memphis.existing_station(station)
+    before = target.options.schema_name
     await memphis.enforce_schema(found.name, target.name)
-    _output.write_line(f"schema {found.name} attached to station {target.name}")
+    instead = f" instead of {before}" if before and before != found.name else ""
+    _output.write_line(f"schema {found.name} attached to station {target.name}{instead}")
 
 
 @app.command()

@@ -127,7 +127,7 @@ class Examiner:
         if findings.invalid or findings.definition is None:
             raise Refusal(
                 ErrorCode.SCHEMA_INVALID,
-                f"the {asked.type} schema {asked.name} is not stored: {findings.invalid}",
+                findings.invalid or f"schema {asked.name} cannot be used",
             )
         if findings.incompatible:
             raise Refusal(

@@ -87,9 +87,11 @@ def _compile(folder: Path, main: str) -> bytes:
             ]
         )
     if status:
+        text = _about_files(complaints.read_text(encoding="utf-8", errors="replace"))
         raise MemphisSchemaError(
-            _about_files(complaints.read_text(encoding="utf-8", errors="replace"))
-            or f"the compiler gave no reason (status {status})"
+            f"schema {main.removesuffix('.proto')} cannot be used: "
+            f"{text or f'the compiler gave no reason (status {status})'}; files that it imports are given "
+            "as imports, by the names that it imports them under"
         )
     return (folder / _DESCRIPTORS).read_bytes()
 

@@ -111,6 +111,25 @@ async def check_messages(kind: str, versions: list[Sample], messages: list[Messa
     assert set(seen) == {0, 1, 2, 3, 4}
 
 
+async def test_who_changes_a_schema_has_it_enforced_at_once(memphis, name):
+    """The next message of the same connection is checked by what was changed: each of the four ways."""
+    first, second = samples("json")[:2]
+    producer = await memphis.producer(name, "p")
+    await producer.produce(second.message)
+    schema = await memphis.create_schema(f"{name}.schema", "json", content=first.content)
+    for _ in range(3):
+        await memphis.enforce_schema(schema.name, name)
+        with pytest.raises(MemphisSchemaError):
+            await producer.produce(second.message)
+        await memphis.create_schema(schema.name, "json", content=second.content, activate=True)
+        await producer.produce(second.message)
+        await schema.activate(1)
+        with pytest.raises(MemphisSchemaError):
+            await producer.produce(second.message)
+        await memphis.detach_schema(name)
+        await producer.produce(second.message)
+
+
 async def test_an_older_version_can_be_activated_again(memphis, name):
     """What is enforced is the active version, whichever is the newest."""
     first, second = samples("json")[:2]

@@ -8,7 +8,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic.alias_generators import to_camel
 
 from memphis import (
     Compatibility,
@@ -48,6 +49,16 @@ class Item(BaseModel):
 class Order(BaseModel):
     id: int
     items: list[Item] = []
+
+
+class Named(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+    flight_number: int
+    is_late: bool = False
+
+    @computed_field
+    def twice(self) -> int:
+        return 2 * self.flight_number
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -164,6 +175,20 @@ async def test_models_are_schemas_and_messages(memphis, name):
     assert Order(**await message.get_data_deserialized()) == order
 
 
+async def test_a_model_fits_the_schema_that_was_made_of_it(memphis, name):
+    """Also with aliases and computed fields, and where nothing but what is named may be there."""
+    await memphis.create_schema(f"{name}.schema", "json", content=Named)
+    await memphis.station(name, schema_name=f"{name}.schema")
+    producer = await memphis.producer(name, "p")
+    await producer.produce(Named(flight_number=3))
+    message = await read_one(await memphis.consumer(name, "c"))
+    assert await message.get_data_deserialized() == {"flightNumber": 3, "isLate": False}
+    assert Named(**await message.get_data_deserialized()) == Named(flight_number=3)
+    await memphis.produce(f"{name}.lax", "p", Named(flight_number=3))
+    lax = await read_one(await memphis.consumer(f"{name}.lax", "c"))
+    assert lax.get_data() == message.get_data()
+
+
 async def test_a_batch_with_a_misfit_sends_nothing(memphis, name):
     """Single or atomic: the error is raised before any message is sent."""
     sample = samples("json")[0]
@@ -174,7 +199,7 @@ async def test_a_batch_with_a_misfit_sends_nothing(memphis, name):
         with pytest.raises(MemphisSchemaError) as refused:
             await producer.produce_batch([sample.message, {"nope": 1}], atomic=atomic)
         assert not isinstance(refused.value, MemphisBatchError)
-        assert any("message 1" in note for note in refused.value.__notes__)
+        assert "message 1 of the batch" in str(refused.value)
     assert (await station.info()).messages == 0
     await producer.produce_batch([sample.message] * 3, atomic=True)
     for message in await read(await memphis.consumer(name, "c"), 3):
