@@ -78,7 +78,7 @@ async def test_a_graphql_document(memphis, name):
 @pytest.mark.parametrize(
     "message",
     [None, 5, 1.5, {1, 2}, object(), (1,), {"a": object()}, {"a": float("nan")}, "\ud800"],
-    ids=repr,
+    ids=["None", "int", "float", "set", "object", "tuple", "object inside", "NaN", "surrogate"],
 )
 async def test_what_cannot_be_produced(memphis, name, message):
     """Anything else is refused with the type of it, and nothing is stored."""
