@@ -412,7 +412,9 @@ async def test_getters_raise(memphis, name):
     await memphis.station(name)
     session = memphis._session
     state = next(iter(session.states._states.values()))
-    source = MessageSource(session.connection, session.rpc, state, GroupName.parse("g"))
+    source = MessageSource(
+        session.connection, session.rpc, session.codecs, state, GroupName.parse("g")
+    )
     odd = Message(source, 1, (MSG, 1, b"stored", b"not.a.delivery", b"", b""))
     for getter in (odd.get_sequence_number, odd.get_timesent):
         with pytest.raises((IndexError, ValueError)):
