@@ -11,10 +11,10 @@ import json
 import os
 import resource
 import sys
-from typing import Final
 
 from memphis.exceptions import MemphisError
 from memphis.schema import Codec, compile_schema
+from memphis.transport.errors import bare_text
 from memphis_broker.schemas import compatibility
 from memphis_broker.schemas.examination import (
     EXAMINATION_S,
@@ -25,8 +25,6 @@ from memphis_broker.schemas.examination import (
     Findings,
     Trial,
 )
-
-_PREFIX: Final = "memphis: "
 
 
 def examine(examination: Examination) -> Findings:
@@ -40,7 +38,7 @@ def examine(examination: Examination) -> Findings:
             definition = compile_files(definition)
         compile_schema(definition)
     except MemphisError as error:
-        return Findings(invalid=str(error).removeprefix(_PREFIX))
+        return Findings(invalid=bare_text(error))
     return Findings(
         incompatible=compatibility.check(
             examination.compatibility, definition, examination.earlier
@@ -54,7 +52,7 @@ def judge(codec: Codec, payload: bytes) -> str:
     try:
         codec.encode(payload)
     except MemphisError as error:
-        return str(error).removeprefix(_PREFIX)
+        return bare_text(error)
     return ""
 
 
