@@ -11,6 +11,7 @@ Example:
 from __future__ import annotations
 
 from memphis.consumer import Consumer
+from memphis.dead_letters import DeadLetter, DeadLetters, RedriveResult
 from memphis.exceptions import (
     MemphisBatchError,
     MemphisClosedError,
@@ -40,6 +41,8 @@ __all__ = [
     "BatchMessage",
     "Compatibility",
     "Consumer",
+    "DeadLetter",
+    "DeadLetters",
     "Headers",
     "Memphis",
     "MemphisBatchError",
@@ -61,6 +64,7 @@ __all__ = [
     "PendingProduce",
     "ProduceResult",
     "Producer",
+    "RedriveResult",
     "Retention",
     "Schema",
     "Station",

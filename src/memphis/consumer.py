@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from memphis._core.dead_letters import GroupDeadLetters
 from memphis._core.pace import QUICK_S
 from memphis._core.reader import GroupReader
 from memphis._core.tasks import runs_inside
@@ -404,14 +405,22 @@ def new_consumer(
     leave: Callable[[Consumer, int], Awaitable[None]],
 ) -> Consumer:
     """Put a consumer together for a group that was joined; starts nothing."""
+    dead_letters = GroupDeadLetters(
+        session.connection,
+        session.publisher,
+        membership.state,
+        membership.group,
+        membership.max_msg_deliveries,
+    )
     source = MessageSource(
-        session.connection, session.rpc, session.codecs, membership.state, membership.group
+        session.connection, session.codecs, membership.state, membership.group, dead_letters
     )
     reader = GroupReader(
         session.connection,
         session.puller,
         membership.pull_subjects(),
         functools.partial(Message, source),
+        dead_letters.screen,
         membership.is_gone,
         membership.max_ack_time_ms / 1000,
     )

@@ -8,7 +8,7 @@
     ├── MemphisRequestError            the broker refused; ``code`` says why (memphis.wire.errors)
     │   ├── MemphisNotFoundError       the station, schema, group or message is not there
     │   ├── MemphisPermissionError     this user may not do that
-    │   └── MemphisSchemaRefusedError  the schema itself; a MemphisSchemaError as well
+    │   └── MemphisSchemaRefusedError  a schema, or an edited message; a MemphisSchemaError as well
     ├── MemphisProduceError            the engine refused or never confirmed a message
     │   ├── MemphisNotConfirmedError   the message may or may not be stored
     │   ├── MemphisPartlyProducedError some stations of a multi-station producer stored it
@@ -108,7 +108,10 @@ class MemphisPermissionError(MemphisRequestError):
 
 
 class MemphisSchemaRefusedError(MemphisRequestError, MemphisSchemaError):
-    """The broker does not take a schema: it is no valid one, or not compatible with those before."""
+    """The broker does not take a schema: it is no valid one, or not compatible with those before.
+
+    Or it does not take a message: an edited dead letter that does not fit its station's schema.
+    """
 
 
 class MemphisProduceError(MemphisError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from memphis._core.arguments import station_names, suffixed
@@ -15,6 +16,7 @@ from memphis._core.session import Session
 from memphis._core.stations import list_stations, open_station, station_options
 from memphis._core.users import StationUsers
 from memphis.consumer import Consumer, ConsumerOptions, check_batch_size, new_consumer
+from memphis.dead_letters import DeadLetter, DeadLetters, read_dead_letter
 from memphis.exceptions import MemphisClosedError, MemphisConnectError, MemphisUsageError
 from memphis.producer import Producer
 from memphis.schemas import SchemaCalls
@@ -186,6 +188,8 @@ class Memphis(SchemaCalls):
         dls_station: str = "",
         timeout_retries: int = 5,
         schema: str = "",
+        dead_letter_age_max_s: int = 0,
+        dead_letter_count_max: int = 0,
     ) -> Station:
         """Create a station, or get the handle of the one that has this name.
 
@@ -211,6 +215,8 @@ class Memphis(SchemaCalls):
             dls_station: A station that gets a copy of each dead letter.
             timeout_retries: How often the broker is asked again when it does not answer.
             schema: Another name of ``schema_name``.
+            dead_letter_age_max_s: For how long dead letters are kept; 0: as long as the broker keeps any.
+            dead_letter_count_max: How many are kept, the newest; 0: as many as the broker keeps.
 
         Raises:
             MemphisUsageError: A bad name or option.
@@ -232,6 +238,8 @@ class Memphis(SchemaCalls):
             tiered_storage_enabled=tiered_storage_enabled,
             partitions_number=partitions_number,
             dls_station=dls_station,
+            dead_letter_age_max_s=dead_letter_age_max_s,
+            dead_letter_count_max=dead_letter_count_max,
         )
         state = await open_station(session, StationName.parse(name), options, timeout_retries)
         return self._station(session, state)
@@ -250,6 +258,34 @@ class Memphis(SchemaCalls):
     async def stations(self) -> list[StationSummary]:
         """All stations in the order of their names, with what they hold."""
         return await list_stations(self._open_session().rpc)
+
+    # Dead letters.
+
+    def dead_letters(
+        self,
+        kind: str | None = None,
+        group: str | None = None,
+        since: datetime | None = None,
+        ids: list[int] | None = None,
+    ) -> DeadLetters:
+        """The dead letters of all stations; see ``Station.dead_letters`` for those of one.
+
+        Args:
+            kind: ``poison``, ``schema``, or ``malformed`` for what nobody can understand.
+            group: Only those of groups of this name.
+            since: Only those that became dead letters at this time or later; with a time zone.
+            ids: Only these, at most 1000; then nothing else may be given.
+        """
+        rpc = self._open_session().rpc
+        return DeadLetters(rpc, kind=kind, group=group, since=since, ids=ids)
+
+    async def dead_letter(self, letter_id: int) -> DeadLetter:
+        """One dead letter by its id.
+
+        Raises:
+            MemphisNotFoundError: There is none of this id.
+        """
+        return await read_dead_letter(self._open_session().rpc, letter_id)
 
     # Producing.
 

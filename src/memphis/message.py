@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from memphis._core.arguments import checked
-from memphis.exceptions import MemphisSchemaError, MemphisUsageError
-from memphis.wire.acknowledgements import AGAIN, again_after, never_again
+from memphis._core.deliveries import Delivery, parse_delivery
+from memphis.exceptions import MemphisProduceError, MemphisSchemaError, MemphisUsageError
+from memphis.wire.acknowledgements import AGAIN, again_after
+from memphis.wire.dead_letters import REASON_LENGTH_MAX, is_reason
 from memphis.wire.headers import SCHEMA, decode_block
-from memphis.wire.models import REASON_LENGTH_MAX, DeadLetterAdd, DeadLetterAdded
 from memphis.wire.schemas import read_mark
 
 if TYPE_CHECKING:
+    from memphis._core.dead_letters import GroupDeadLetters
     from memphis._core.enforcement import Codecs
-    from memphis._core.rpc import Rpc
     from memphis._core.station_state import StationState
     from memphis.transport.connection import Connection
     from memphis.transport.protocol import MessageFrame
@@ -22,46 +22,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Message"]
 
-_NANOSECONDS = 1_000_000_000
 # The places of a MessageFrame.
 _ACK_SUBJECT: Final = 3
 _HEADER: Final = 4
 _PAYLOAD: Final = 5
-_SHORT_FORM_TOKENS = 9
 _DELAY_MAX_S = 1_000_000_000
-
-
-class Delivery(NamedTuple):
-    """What the engine says about one delivery, in the subject that acknowledges it."""
-
-    delivery_count: int
-    sequence: int
-    time_ns: int
-    pending: int
-
-
-def parse_delivery(ack_subject: bytes) -> Delivery:
-    """Read an acknowledgement subject of the engine, in either of its two forms.
-
-    ``$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>``,
-    or, from a server that adds them, with domain and account hash before the stream and possibly a
-    token at the end (nats-server, ADR-15).
-    """
-    tokens = ack_subject.split(b".")
-    first = 4 if len(tokens) == _SHORT_FORM_TOKENS else 6
-    return Delivery(
-        int(tokens[first]), int(tokens[first + 1]), int(tokens[first + 3]), int(tokens[first + 4])
-    )
 
 
 class MessageSource(NamedTuple):
     """What all messages of one consumer share."""
 
     connection: Connection
-    rpc: Rpc
     codecs: Codecs
     state: StationState
     group: GroupName
+    dead_letters: GroupDeadLetters
 
 
 class Message:
@@ -151,8 +126,7 @@ class Message:
 
     def get_timesent(self) -> datetime:
         """When the engine stored the message, in UTC, to the microsecond."""
-        seconds, nanoseconds = divmod(self._read_delivery().time_ns, _NANOSECONDS)
-        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanoseconds // 1000)
+        return self._read_delivery().sent_at
 
     async def ack(self) -> None:
         """Tell the engine that the group is done with this message.
@@ -174,14 +148,18 @@ class Message:
     async def nack(self) -> None:
         """Have the message delivered again to the group at once, if deliveries are left.
 
-        A second call does nothing.
+        If this was the last, the message is put among the dead letters of the group, stored first and
+        then taken from it, as by :meth:`dead_letter`; where that cannot be done now, the group gets the
+        message once more and it is tried then. A second call does nothing.
 
         Raises: As :meth:`ack`.
         """
-        self._settle(AGAIN, "nacked")
+        await self._give_up_or(AGAIN, "nacked")
 
     async def delay(self, delay: float) -> None:
         """Have the message delivered again after ``delay`` seconds, if deliveries are left.
+
+        If none are, it becomes a dead letter at once, as by :meth:`nack`.
 
         Raises:
             MemphisUsageError: The delay is negative, or the message was settled before.
@@ -193,42 +171,34 @@ class Message:
             or not 0 <= delay < _DELAY_MAX_S
         ):
             raise MemphisUsageError(f"delay must be a number of seconds from 0, not {delay!r}")
-        self._settle(again_after(delay), "delayed")
+        await self._give_up_or(again_after(delay), "delayed")
 
     async def dead_letter(self, reason: str) -> None:
         """Put the message among the dead letters of its group; the group does not get it again.
 
-        It is stored first and only then taken from the group: when this raises, the message is
-        still the group's and comes again. Other groups are not concerned. Where the station does not
-        keep such dead letters (``send_poison_msg_to_dls=False``), it is taken from the group only.
+        It is stored first and only then taken from the group: when this raises, or is cancelled, the
+        message is still the group's and comes again. Other groups are not concerned. It needs no broker.
+        Where the station does not keep such dead letters (``send_poison_msg_to_dls=False``), it is
+        taken from the group only.
 
         Args:
             reason: Kept with the dead letter; at most 4096 characters.
 
         Raises:
             MemphisUsageError: The reason is too long or no string, or the message was settled before.
-            MemphisRequestError: The broker could not store it.
-            MemphisConnectError: No broker answered, or the connection is closed.
+            MemphisProduceError: It could not be stored, for example because with what is said about it
+                it is larger than the engine takes.
+            MemphisConnectError: The connection is closed.
         """
-        if not isinstance(reason, str) or len(reason) > REASON_LENGTH_MAX:
+        if not isinstance(reason, str) or not is_reason(reason):
             raise MemphisUsageError(
-                f"the reason of a dead letter must be a string of at most {REASON_LENGTH_MAX} characters"
+                f"the reason of a dead letter must be a text of at most {REASON_LENGTH_MAX} characters"
             )
         if self._settled == "dead-lettered":
             return
         self._check_unsettled("dead-lettered")
-        delivery = self._read_delivery()
-        request = checked(
-            DeadLetterAdd,
-            station=self._source.state.name,
-            partition=self.partition,
-            sequence=delivery.sequence,
-            group=self._source.group,
-            deliveries=delivery.delivery_count,
-            reason=reason,
-        )
-        await self._source.rpc.call(request, DeadLetterAdded)
-        self._settle(never_again(reason), "dead-lettered")
+        await self._source.dead_letters.keep(self.partition, self._frame, reason)
+        self._settled = "dead-lettered"
 
     def _read_delivery(self) -> Delivery:
         if self._delivery is None:
@@ -241,9 +211,24 @@ class Message:
                 f"{self!r} was {self._settled} before and cannot be {how}; a message is settled once"
             )
 
-    def _settle(self, answer: bytes, how: str) -> None:
+    async def _give_up_or(self, answer: bytes, how: str) -> None:
+        """Settle with ``answer``, or, after the last delivery, as a dead letter."""
         if self._settled == how != "delayed":
             return  # a second delay is no repetition: it may be another one
         self._check_unsettled(how)
-        self._source.connection.publish(self._frame[_ACK_SUBJECT], answer)
-        self._settled = how
+        self._settled = how  # now, so that it cannot be settled in another way meanwhile
+        try:
+            is_last = self._source.dead_letters.is_last(self.delivery_count)
+            if not is_last or not await self._kept(f"{how} after {self.delivery_count} deliveries"):
+                self._source.connection.publish(self._frame[_ACK_SUBJECT], answer)
+        except BaseException:
+            self._settled = ""
+            raise
+
+    async def _kept(self, reason: str) -> bool:
+        """Whether it is a dead letter now; if that is not certain, whoever gets it next tries again."""
+        try:
+            await self._source.dead_letters.keep(self.partition, self._frame, reason)
+        except MemphisProduceError:
+            return False
+        return True

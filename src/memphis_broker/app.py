@@ -12,17 +12,23 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from memphis.wire.errors import ErrorCode, Refusal
-from memphis.wire.subjects import API_PREFIX
+from memphis.wire.subjects import API_PREFIX, DEAD_LETTER_STREAM, GIVEN_UP_STREAM
 from memphis_broker.api import edge
 from memphis_broker.api.edge import Edge
 from memphis_broker.config import Durability, Settings, StartupError
 from memphis_broker.dead_letters import api as dead_letters_api
+from memphis_broker.dead_letters.intake import Intake
+from memphis_broker.dead_letters.redrive import Redriver
 from memphis_broker.dead_letters.service import DeadLetterService
+from memphis_broker.dead_letters.store import DeadLetterStore
+from memphis_broker.dead_letters.sweep import Sweeper
+from memphis_broker.dead_letters.work import DeadLetterWork
 from memphis_broker.engine.durables import Durables
 from memphis_broker.engine.endpoints import Client, Endpoints, FixedReplies
 from memphis_broker.engine.messaging import ClientMessaging
 from memphis_broker.engine.records import RecordStore
 from memphis_broker.engine.streams import Streams
+from memphis_broker.engine.work import WorkQueue
 from memphis_broker.groups import api as groups_api
 from memphis_broker.groups.service import GroupService
 from memphis_broker.schemas import api as schemas_api
@@ -38,6 +44,7 @@ _REPLICAS_MAX: Final = 3
 _STATIONS_BUCKET: Final = "memphis_stations"
 _SCHEMAS_BUCKET: Final = "memphis_schema_heads"
 _SCHEMA_CONTENTS_BUCKET: Final = "memphis_schema_contents"
+_REDRIVES_BUCKET: Final = "memphis_redrives"
 
 
 class Connections(Protocol):
@@ -87,15 +94,31 @@ class App:
         )
         stations = StationService(self._lifecycle, streams, durables, self._schemas)
         trial = SchemaTrial(stations, self._schemas, streams, examiner)
-        groups = GroupService(stations, streams, durables, messaging)
-        self._dead_letters = DeadLetterService(stations, groups, streams, replicas)
+
+        given_up = WorkQueue(connections.clients, GIVEN_UP_STREAM, "intake")
+        intake = Intake(given_up, stations, streams, durables, _now)
+        sweeper = Sweeper(stations, streams, durables, intake, _now)
+        groups = GroupService(stations, streams, durables, messaging, sweeper.take_back)
+        store = DeadLetterStore(streams)
+        intents = RecordStore(connections.control, _REDRIVES_BUCKET, replicas)
+        redriver = Redriver(
+            store, intents, stations, groups, self._schemas, examiner, streams, _now, sweeper.watch
+        )
+        dead_letters = DeadLetterService(
+            store, redriver, stations, self._schemas, examiner, streams
+        )
+        news = WorkQueue(connections.clients, DEAD_LETTER_STREAM, "follower", without_payload=True)
+        self._dead_letter_work = DeadLetterWork(
+            settings, streams, replicas, given_up, news, intents, redriver, intake, sweeper, store,
+            stations,
+        )  # fmt: skip
 
         native = Edge(
             [
                 *stations_api.operations(stations, trial),
                 *schemas_api.operations(self._schemas),
                 *groups_api.operations(groups),
-                *dead_letters_api.operations(self._dead_letters),
+                *dead_letters_api.operations(dead_letters),
             ]
         )
         self._endpoints = Endpoints(
@@ -123,9 +146,10 @@ class App:
         with _startup("prepare its records"):
             await self._station_records.open()
             await self._schemas.open()
-            await self._dead_letters.open()
+            await self._dead_letter_work.open()
             await self._lifecycle.recover()
             await self._schemas.recover()
+            await self._dead_letter_work.recover()
 
     async def start(self) -> None:
         """Begin to answer requests.
@@ -135,9 +159,12 @@ class App:
         """
         with _startup("serve requests"):
             await self._endpoints.start()
+        self._dead_letter_work.start()
 
     async def stop(self) -> None:
         """Answer what was asked, and no more. Idempotent; also after a failed start."""
+        # First: it ends at once, while requests may be waited for until the caller loses patience.
+        await self._dead_letter_work.stop()
         await self._endpoints.stop()
 
     def statistics(self) -> dict[str, int]:

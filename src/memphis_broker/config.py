@@ -28,6 +28,8 @@ from pydantic import (
     model_validator,
 )
 
+from memphis.wire.models import DEAD_LETTER_AGE_MAX_S
+
 ENVIRONMENT_PREFIX: Final = "MEMPHIS_"
 DEFAULT_ROOT_PASSWORD: Final = "memphis"  # noqa: S105 - public by design: loopback only
 DEFAULT_PORT: Final = 6666
@@ -86,6 +88,15 @@ class LogFormat(Enum):
     JSON = "json"
 
 
+class WebhookFormat(Enum):
+    """How the body of a notification looks."""
+
+    GENERIC = "generic"
+    """JSON for programs."""
+    SLACK = "slack"
+    """A text for an incoming webhook of Slack."""
+
+
 class LogLevel(Enum):
     """The least important log line that is still written."""
 
@@ -142,6 +153,19 @@ def _host_of(url: str) -> str:
         return ""
 
 
+def _check_web_address(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            parts = urlsplit(value)
+            valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            valid = False
+        if not valid:
+            # Never the value: such addresses are secrets.
+            raise ValueError("this is no web address; write for example https://example.org/hook")
+    return value
+
+
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 
@@ -167,6 +191,12 @@ class Settings(BaseModel):
     max_message_size: Annotated[int, BeforeValidator(parse_size), Field(ge=1024)] = Field(
         default=8 * 1024 * 1024, le=MESSAGE_SIZE_MAX
     )
+    dead_letter_age_max_s: int = Field(default=7 * 86_400, ge=1, le=DEAD_LETTER_AGE_MAX_S)
+    dead_letter_count_max: int | None = Field(default=None, ge=1)
+    """Of all stations; None: no limit."""
+    dead_letter_webhook: Annotated[str, BeforeValidator(_check_web_address)] | None = None
+    """Where to tell of new dead letters."""
+    dead_letter_webhook_format: WebhookFormat = WebhookFormat.GENERIC
     log_format: LogFormat = LogFormat.TEXT
     log_level: LogLevel = LogLevel.INFO
     nats_server: Path | None = None

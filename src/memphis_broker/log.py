@@ -50,3 +50,6 @@ def configure_logging(log_format: LogFormat, log_level: LogLevel) -> None:
     logging.basicConfig(level=log_level.value.upper(), handlers=[handler], force=True)
     # nats-py reports through our callbacks as well; its own lines would say everything twice.
     logging.getLogger("nats").setLevel(logging.CRITICAL)
+    # They would log every address that they are given, and that of a webhook is a secret.
+    for library in ("httpx", "httpcore"):
+        logging.getLogger(library).setLevel(logging.WARNING)

@@ -18,7 +18,7 @@ from tests.waiting import eventually
 README = Path(__file__).resolve().parents[2] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 PROGRAM = BLOCKS[0]
-PRODUCE, CONSUME, FETCH, ITERATE, SCHEMAS = BLOCKS[1:]
+PRODUCE, CONSUME, FETCH, ITERATE, DEAD_LETTERS, SCHEMAS = BLOCKS[1:]
 
 
 def test_the_quick_start_prints_what_the_readme_says(broker_factory, tmp_path):
@@ -60,6 +60,22 @@ async def test_the_consumer_blocks_acknowledge_every_message(memphis: Memphis, b
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled() or running.exception() is None
+    await station.destroy()
+
+
+async def test_the_dead_letter_block_prints_what_the_readme_says(memphis: Memphis, capsys):
+    """Looked at, mended and given back, given back together, dropped."""
+    station = await memphis.station("flights")
+    consumer = await memphis.consumer("flights", "board-1", "board", max_ack_time_ms=600_000)
+    for number in (1, 2):
+        await memphis.produce("flights", "radar", f"flight {number}")
+        (message,) = await consumer.fetch(1)
+        await message.dead_letter("late")
+    await _run(DEAD_LETTERS, memphis)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" ", 1)[1] for line in lines[:2]] == ["late 1 flight 2", "late 1 flight 1"]
+    assert lines[2:] == ["1 0"]
+    assert sorted([m.get_data() for m in await consumer.fetch(2)]) == [b"flight 1545", b"flight 2"]
     await station.destroy()
 
 

@@ -40,7 +40,7 @@ def test_built_subjects_are_literal(station: StationName, partition: int, group:
         subjects.pull_subject(station, partition, group),
         subjects.members_subject(station, group),
         subjects.updates_subject(station),
-        subjects.dead_letter_subject(station, partition, group, "poison"),
+        subjects.dead_letter_subject("5f", partition, group, "poison"),
     ):
         assert LITERAL.fullmatch(built)
 

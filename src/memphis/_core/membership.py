@@ -68,6 +68,7 @@ class Membership:
         self.state = state
         self.group = GroupName.parse(request.group)
         self.max_ack_time_ms = request.max_ack_time_ms
+        self.max_msg_deliveries = request.max_msg_deliveries
 
     @classmethod
     async def join(
@@ -114,6 +115,8 @@ class Membership:
         membership = cls(session, session.states.open(joined.station), request, subscription)
         if joined.max_ack_time_ms is not None:
             membership.max_ack_time_ms = joined.max_ack_time_ms
+        if joined.max_msg_deliveries is not None:
+            membership.max_msg_deliveries = joined.max_msg_deliveries
         return membership
 
     def pull_subjects(self) -> dict[int, str]:

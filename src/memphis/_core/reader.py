@@ -71,6 +71,7 @@ class GroupReader(Generic[_M]):
         puller: Asks the engine.
         subjects: For each partition number, where its messages are asked for.
         make_message: Makes a message from its partition and its frame.
+        screen: Takes out what the group is not to be given any more, and sees to it.
         is_gone: Asks whether the group has really ended; the engine gives the same answer for a
             group that is gone and for one whose server is just being replaced.
         max_ack_time_s: After this time the engine delivers an unacknowledged message again.
@@ -82,12 +83,14 @@ class GroupReader(Generic[_M]):
         puller: Puller,
         subjects: dict[int, str],
         make_message: Callable[[int, MessageFrame], _M],
+        screen: Callable[[int, Sequence[MessageFrame]], Sequence[MessageFrame]],
         is_gone: Callable[[], Awaitable[bool]],
         max_ack_time_s: float,
     ) -> None:
         self._connection = connection
         self._puller = puller
         self._make_message = make_message
+        self._screen = screen
         self._is_gone = is_gone
         self._max_ack_time_s = max_ack_time_s
         self._expiry_s = _EXPIRY_AGE * max_ack_time_s
@@ -374,7 +377,7 @@ class GroupReader(Generic[_M]):
 
         def arrived(frames: Sequence[MessageFrame]) -> None:
             partition.outstanding = max(0, partition.outstanding - len(frames))
-            self._keep(partition, frames)
+            self._keep(partition, self._screen(partition.number, frames))
 
         def ended(end: PullEnd) -> None:
             partition.outstanding = 0

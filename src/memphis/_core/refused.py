@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from memphis._core.dead_letters import RESEND_S
 from memphis._core.payload import encode_payload
 from memphis.exceptions import MemphisError, MemphisSchemaError
 from memphis.transport.errors import bare_text
 from memphis.transport.receipt import Receipt
+from memphis.wire.dead_letters import Failure, Label, as_reason, write_label
 from memphis.wire.headers import (
-    DEAD_LETTER_KIND,
-    DEAD_LETTER_REASON,
-    DEAD_LETTER_STATION,
+    BLOCK_END,
+    BLOCK_START,
+    DEAD_LETTER,
     MESSAGE_ID,
-    add_lines,
-    one_line,
+    carried_lines,
+    encode_lines,
 )
 from memphis.wire.subjects import KIND_SCHEMA, schema_failure_subject
 
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from memphis._core.station_state import StationState
     from memphis.transport.publisher import Publisher
 
-_RESEND_S: Final = 60.0
-"""The stream of dead letters knows an id for an hour."""
 _REASON_LENGTH_MAX: Final = 1000
 
 
@@ -87,20 +87,22 @@ async def _store(
     error: MemphisSchemaError,
     deadline_s: float,
 ) -> None:
-    said: Mapping[str, str] = {
-        MESSAGE_ID: uuid.uuid4().hex,
-        DEAD_LETTER_STATION: str(state.name),
-        DEAD_LETTER_KIND: KIND_SCHEMA,
-        DEAD_LETTER_REASON: one_line(bare_text(error))[:_REASON_LENGTH_MAX],
-    }
+    failure = Failure(reason=as_reason(bare_text(error))[:_REASON_LENGTH_MAX], at=datetime.now(UTC))
+    label = Label(
+        station=str(state.name),
+        station_id=state.description.id,
+        kind=KIND_SCHEMA,
+        failures=[failure],
+    )
+    said = {MESSAGE_ID: uuid.uuid4().hex, DEAD_LETTER: write_label(label)}
     await publisher.wait_room()
     stored = _Stored()
     publisher.post(
         stored,
-        schema_failure_subject(state.name).encode(),
+        schema_failure_subject(state.description.id).encode(),
         payload,
-        add_lines(header, said),
-        _RESEND_S,
+        BLOCK_START + encode_lines(said) + carried_lines(header) + BLOCK_END,
+        RESEND_S,
         deadline_s,
     )
     await stored.future

@@ -34,7 +34,10 @@ class ErrorCode(IntEnum):
     SCHEMA_VERSION_NOT_FOUND = 3006
     SCHEMA_CHANGING = 3007
     GROUP_NOT_FOUND = 4001
-    MESSAGE_NOT_FOUND = 4002
+    # 4002 was a message that a dead letter was to be made of.
+    DEAD_LETTER_NOT_FOUND = 4003
+    DEAD_LETTER_STUCK = 4004
+    MESSAGE_UNFIT = 4005
     ENGINE_REFUSED = 5001
     ENGINE_UNAVAILABLE = 5002
     TOO_FEW_SERVERS = 5003
@@ -52,9 +55,10 @@ _CLASSES: dict[int, type[MemphisRequestError]] = {
     ErrorCode.SCHEMA_NOT_FOUND: MemphisNotFoundError,
     ErrorCode.SCHEMA_VERSION_NOT_FOUND: MemphisNotFoundError,
     ErrorCode.SCHEMA_INVALID: MemphisSchemaRefusedError,
+    ErrorCode.MESSAGE_UNFIT: MemphisSchemaRefusedError,
     ErrorCode.SCHEMA_INCOMPATIBLE: MemphisSchemaRefusedError,
     ErrorCode.GROUP_NOT_FOUND: MemphisNotFoundError,
-    ErrorCode.MESSAGE_NOT_FOUND: MemphisNotFoundError,
+    ErrorCode.DEAD_LETTER_NOT_FOUND: MemphisNotFoundError,
     ErrorCode.NOT_PERMITTED: MemphisPermissionError,
 }
 

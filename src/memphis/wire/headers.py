@@ -27,17 +27,18 @@ SCHEMA: Final = "$memphis_schema"
 REQUEST_INFO: Final = "Nats-Request-Info"
 """Added by the engine to a request that crosses accounts: who asks."""
 
-DEAD_LETTER_STATION: Final = "$memphis_deadLetterStation"
-"""On a dead letter, with the six below: which message it is, whose, and why."""
-DEAD_LETTER_PARTITION: Final = "$memphis_deadLetterPartition"
-DEAD_LETTER_SEQUENCE: Final = "$memphis_deadLetterSequence"
-DEAD_LETTER_GROUP: Final = "$memphis_deadLetterGroup"
-DEAD_LETTER_REASON: Final = "$memphis_deadLetterReason"
-DEAD_LETTER_DELIVERIES: Final = "$memphis_deadLetterDeliveries"
-DEAD_LETTER_KIND: Final = "$memphis_deadLetterKind"
-DEAD_LETTER_TIME: Final = "$memphis_deadLetterTime"
-"""When the original was stored, RFC 3339."""
+DEAD_LETTER: Final = "$memphis_deadLetter"
+"""On a dead letter, and on one that was given back: its label, in JSON (memphis.wire.dead_letters)."""
+ORIGIN_STATION: Final = "$memphis_originStation"
+"""On the copy of a dead letter in a dls_station, with the five below: what it is a copy of."""
+ORIGIN_PARTITION: Final = "$memphis_originPartition"
+ORIGIN_SEQUENCE: Final = "$memphis_originSequence"
+ORIGIN_GROUP: Final = "$memphis_originGroup"
+ORIGIN_KIND: Final = "$memphis_originKind"
+ORIGIN_REASON: Final = "$memphis_originReason"
 
+HEADER_BYTES_MAX: Final = 65_535
+"""What a stock engine stores of headers. (nats-server, filestore)"""
 RESERVED_PREFIX: Final = "$memphis"
 _ENGINE_PREFIX: Final = "nats-"
 
@@ -120,3 +121,23 @@ def status_of(block: bytes) -> int:
     """The status code on the first line of a header block, or 0 where there is none."""
     code = block[8:12]
     return int(code) if code[:1] == b" " and code[1:].isdigit() else 0
+
+
+def carried_lines(block: bytes) -> bytes:
+    """The lines of a block that go with a message from one stream to another.
+
+    Left behind are those of the engine, which spoke of the stream it was in (a message id would have it
+    taken for a copy), and the label of a dead letter, which is written anew.
+    """
+    lines = block[block.find(b"\r\n") + 2 :].split(b"\r\n") if block else []
+    return b"".join([line + b"\r\n" for line in lines if line and not _stays_behind(line)])
+
+
+def _stays_behind(line: bytes) -> bool:
+    key = line.partition(b":")[0].strip().lower()
+    return key.startswith(_ENGINE_PREFIX.encode()) or key == DEAD_LETTER.lower().encode()
+
+
+def is_carried(key: str) -> bool:
+    """The same rule for a header that was decoded."""
+    return not key.lower().startswith(_ENGINE_PREFIX) and key.lower() != DEAD_LETTER.lower()

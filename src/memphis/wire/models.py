@@ -20,7 +20,7 @@ IDEMPOTENCY_WINDOW_MS_MIN = 100
 IDEMPOTENCY_WINDOW_MS_MAX = 86_400_000
 SEQUENCE_MAX = 2**63 - 1
 LIST_LIMIT_MAX = 1000
-REASON_LENGTH_MAX = 4096
+DEAD_LETTER_AGE_MAX_S = 10 * 366 * 86_400
 
 # Names travel as plain text and are parsed by the service, which says precisely what is wrong.
 NameText = Annotated[str, Field(max_length=1024)]
@@ -80,6 +80,10 @@ class StationOptions(BaseModel):
     tiered_storage_enabled: bool = Field(default=False, strict=True)
     partitions_number: int = Field(default=1, ge=1, le=PARTITIONS_MAX, strict=True)
     dls_station: str = Field(default="", max_length=1024, strict=True)
+    dead_letter_age_max_s: int = Field(default=0, ge=0, le=DEAD_LETTER_AGE_MAX_S, strict=True)
+    """0: as long as the broker keeps any."""
+    dead_letter_count_max: int = Field(default=0, ge=0, le=SEQUENCE_MAX, strict=True)
+    """0: as many as the broker keeps."""
 
     def as_kept(self) -> StationOptions:
         """The options as a station has them: names in lower case, the window cut to the age."""
@@ -136,6 +140,16 @@ class GroupInfo(Reply):
     """Messages delivered and not yet acknowledged."""
     redelivered: int
     """Of those, messages delivered more than once."""
+    dead_letters: int = 0
+
+
+class DeadLetterCounts(Reply):
+    """How many dead letters a station has, by kind."""
+
+    poison: int = 0
+    """That a group could not process; one for each group."""
+    schema_failed: int = 0
+    """That failed the station's schema."""
 
 
 class StationInfo(Reply):
@@ -148,6 +162,7 @@ class StationInfo(Reply):
     bytes: int
     partitions: list[PartitionInfo]
     groups: list[GroupInfo]
+    dead_letters: DeadLetterCounts = DeadLetterCounts()
 
 
 class StationSummary(Reply):
@@ -228,6 +243,23 @@ class Purged(Reply):
     messages: int
 
 
+class StationConfigure(Request):
+    """Change what becomes of a station's dead letters. Reply: :class:`StationDescription`.
+
+    Fields that are None stay as they are. Clients that use the station follow at once.
+    """
+
+    noun = "station"
+    verb = "configure"
+    name: NameText
+    send_poison_msg_to_dls: bool | None = None
+    send_schema_failed_msg_to_dls: bool | None = None
+    dls_station: NameText | None = None
+    """Empty: none any more. One that does not exist is created."""
+    dead_letter_age_max_s: Annotated[int, Field(ge=0, le=DEAD_LETTER_AGE_MAX_S)] | None = None
+    dead_letter_count_max: Count | None = None
+
+
 class StationRemove(Request):
     """Delete a station and all it holds. Reply: :class:`Done`. Refused with 2001 if missing."""
 
@@ -289,25 +321,6 @@ class GroupLeft(Reply):
     """Whether the group ended with this member."""
 
     removed: bool
-
-
-class DeadLetterAdd(Request):
-    """Store a message as a dead letter of a group. Reply: :class:`DeadLetterAdded`."""
-
-    noun = "dead_letter"
-    verb = "add"
-    station: NameText
-    partition: Annotated[int, Field(ge=1, le=PARTITIONS_MAX)]
-    sequence: Annotated[int, Field(ge=1, le=SEQUENCE_MAX)]
-    group: NameText
-    deliveries: Count = 0
-    reason: Annotated[str, Field(max_length=REASON_LENGTH_MAX)] = ""
-
-
-class DeadLetterAdded(Reply):
-    """Whether it was stored; False where the station does not keep such dead letters."""
-
-    stored: bool
 
 
 class StationUpdate(Reply):

@@ -6,7 +6,7 @@ The letters I$p below stand for "internal station name, dollar, partition number
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from memphis.wire.names import GroupName, StationName, UserName
 
@@ -26,18 +26,35 @@ ACK_ALL: Final = "$JS.ACK.>"
 
 MEMBERS_ALL: Final = "$memphis.members.*.*"
 UPDATES_ALL: Final = "$memphis.updates.*"
-DEAD_LETTERS_ALL: Final = "$memphis.dead_letters.>"
+
+_DEAD_LETTERS: Final = "$memphis.dead_letters"
+DEAD_LETTERS_ALL: Final = f"{_DEAD_LETTERS}.>"
 
 KIND_POISON: Final = "poison"
 """A dead letter that a group could not process."""
 KIND_SCHEMA: Final = "schema"
 """A dead letter that never got in, because it failed its station's schema."""
-_NO_PARTITION: Final = 0
-_NO_GROUP: Final = "-"
-"""No group can be called so."""
+KIND_MALFORMED: Final = "malformed"
+"""Something that was taken for a dead letter, or for word of one, and cannot be understood."""
+KINDS: Final = (KIND_POISON, KIND_SCHEMA, KIND_MALFORMED)
+NO_PARTITION: Final = 0
+_PLACE_TOKENS: Final = 4
+_NOTHING: Final = "-"
+"""No group and no station's id can be called so."""
 
-SCHEMA_FAILURES_ALL: Final = f"$memphis.dead_letters.*.{_NO_PARTITION}.{_NO_GROUP}.{KIND_SCHEMA}"
+SCHEMA_FAILURES_ALL: Final = f"{_DEAD_LETTERS}.*.{NO_PARTITION}.{_NOTHING}.{KIND_SCHEMA}"
 """What a producing user may store among the dead letters."""
+POISON_ALL: Final = f"{_DEAD_LETTERS}.*.*.*.{KIND_POISON}"
+"""What a consuming user may store among the dead letters."""
+MALFORMED: Final = f"{_DEAD_LETTERS}.{_NOTHING}.{NO_PARTITION}.{_NOTHING}.{KIND_MALFORMED}"
+"""Where the broker puts aside what it cannot understand."""
+
+DEAD_LETTER_STREAM: Final = "memphis_dead_letters"
+"""The engine stream that keeps the dead letters of all stations."""
+GIVEN_UP_STREAM: Final = "memphis_given_up"
+"""The engine stream that holds the engine's word of messages it gave up, until a broker has seen to them."""
+GIVEN_UP_ALL: Final = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"
+"""Where the engine says so, for consumers that have a limit of deliveries. (nats-server, JetStream)"""
 
 
 def stream_name(station: StationName, partition: int) -> str:
@@ -65,6 +82,18 @@ def redrive_subject(station: StationName, partition: int, group: GroupName) -> s
     return f"{stream_name(station, partition)}.redrive.{group.internal}"
 
 
+def redrives_filter(station: StationName, partition: int) -> str:
+    """Every dead letter that was given back to any group in one partition."""
+    return f"{stream_name(station, partition)}.redrive.*"
+
+
+def redrive_group(subject: str) -> str:
+    """The internal name of the group that a :func:`redrive_subject` is for; empty for other subjects."""
+    _, _, rest = subject.partition("$")
+    _, found, group = rest.partition(".redrive.")
+    return group if found else ""
+
+
 def pull_subject(station: StationName, partition: int, group: GroupName) -> str:
     """Where a member asks for messages of its group in one partition."""
     return f"$JS.API.CONSUMER.MSG.NEXT.{stream_name(station, partition)}.{group.internal}"
@@ -85,14 +114,46 @@ def updates_subject(station: StationName) -> str:
     return f"$memphis.updates.{station.internal}"
 
 
-def dead_letter_subject(station: StationName, partition: int, group: GroupName, kind: str) -> str:
-    """Under which a dead letter is stored in the broker's dead-letter stream."""
-    return f"$memphis.dead_letters.{station.internal}.{partition}.{group.internal}.{kind}"
+def dead_letter_subject(station_id: str, partition: int, group: GroupName, kind: str) -> str:
+    """Under which a dead letter is stored in the broker's dead-letter stream.
+
+    By the station's id, not its name: a later life of the station has other dead letters.
+    """
+    return f"{_DEAD_LETTERS}.{station_id}.{partition}.{group.internal}.{kind}"
 
 
-def schema_failure_subject(station: StationName) -> str:
+def schema_failure_subject(station_id: str) -> str:
     """Where a producer stores a message that failed the station's schema: it has no place and no group."""
-    return f"$memphis.dead_letters.{station.internal}.{_NO_PARTITION}.{_NO_GROUP}.{KIND_SCHEMA}"
+    return f"{_DEAD_LETTERS}.{station_id}.{NO_PARTITION}.{_NOTHING}.{KIND_SCHEMA}"
+
+
+def dead_letters_filter(
+    station_id: str = "", group: GroupName | None = None, kind: str = ""
+) -> str:
+    """The subjects of all dead letters with these properties; empty: of any."""
+    middle = group.internal if group is not None else "*"
+    return f"{_DEAD_LETTERS}.{station_id or '*'}.*.{middle}.{kind or '*'}"
+
+
+class DeadLetterPlace(NamedTuple):
+    """What the subject of a dead letter says; ``group`` is empty where it has none."""
+
+    station_id: str
+    partition: int
+    group: str
+    kind: str
+
+
+def parse_dead_letter_subject(subject: str) -> DeadLetterPlace | None:
+    """What :func:`dead_letter_subject` and its like have written; None for any other subject."""
+    tokens = subject.removeprefix(f"{_DEAD_LETTERS}.").split(".")
+    if len(tokens) != _PLACE_TOKENS or not subject.startswith(f"{_DEAD_LETTERS}."):
+        return None
+    station_id, partition, group, kind = tokens
+    if not (partition.isascii() and partition.isdigit()) or kind not in KINDS:
+        return None
+    name = "" if group == _NOTHING else group.replace("#", ".")
+    return DeadLetterPlace(station_id, int(partition), name, kind)
 
 
 def inbox_prefix(user: UserName) -> str:

@@ -17,6 +17,7 @@ from memphis_broker.cli import (
     _output,
     consume,
     demo,
+    dls,
     engine_config,
     produce,
     schema,
@@ -42,6 +43,7 @@ app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.add_typer(station.app, name="station")
 app.add_typer(schema.app, name="schema")
+app.add_typer(dls.app, name="dls")
 app.command("produce")(produce.produce)
 app.command("consume")(consume.consume)
 app.command("engine-config")(engine_config.engine_config)

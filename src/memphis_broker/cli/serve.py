@@ -59,6 +59,18 @@ def serve(
     engine_secrets: Annotated[
         Path | None, typer.Option(help="For --engine: the file of `memphis engine-config`.")
     ] = None,
+    dead_letter_age_max_s: Annotated[
+        int | None, typer.Option(help="Seconds that dead letters are kept. [a week]")
+    ] = None,
+    dead_letter_count_max: Annotated[
+        int | None, typer.Option(help="Dead letters that are kept, of all stations. [no limit]")
+    ] = None,
+    dead_letter_webhook: Annotated[
+        str | None, typer.Option(help="Web address to tell of new dead letters. [none]")
+    ] = None,
+    dead_letter_webhook_format: Annotated[
+        str | None, typer.Option(help="generic or slack. [generic]")
+    ] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json. [text]")] = None,
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error. [info]")

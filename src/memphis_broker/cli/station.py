@@ -1,4 +1,4 @@
-"""`memphis station`: create, list, describe, empty and delete stations."""
+"""`memphis station`: create, list, describe, change, empty and delete stations."""
 
 from __future__ import annotations
 
@@ -212,6 +212,59 @@ async def info(memphis: Memphis, name: Name, as_json: AsJson = False) -> None:
         _show_info(found)
 
 
+@app.command("set")
+@connected
+async def configure(
+    memphis: Memphis,
+    name: Name,
+    poison_to_dls: Annotated[
+        bool | None,
+        typer.Option(
+            "--poison-to-dls/--no-poison-to-dls",
+            help="Keep messages that a group could not process as dead letters.",
+        ),
+    ] = None,
+    schema_failed_to_dls: Annotated[
+        bool | None,
+        typer.Option(
+            "--schema-failed-to-dls/--no-schema-failed-to-dls",
+            help="Keep messages that did not fit the schema as dead letters.",
+        ),
+    ] = None,
+    dls_station: Annotated[
+        str | None,
+        typer.Option(help="A station that gets a copy of dead letters from now on; '' for none."),
+    ] = None,
+    dead_letter_age_max_s: Annotated[
+        int | None, typer.Option(min=0, help="Seconds that they are kept; 0: as the broker does.")
+    ] = None,
+    dead_letter_count_max: Annotated[
+        int | None, typer.Option(min=0, help="How many are kept; 0: as many as the broker does.")
+    ] = None,
+) -> None:
+    """Change what becomes of a station's dead letters; its users follow at once.
+
+    For example: memphis station set orders --dls-station orders-failed
+    """
+    options = {
+        "send_poison_msg_to_dls": poison_to_dls,
+        "send_schema_failed_msg_to_dls": schema_failed_to_dls,
+        "dls_station": dls_station,
+        "dead_letter_age_max_s": dead_letter_age_max_s,
+        "dead_letter_count_max": dead_letter_count_max,
+    }
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    if not given:
+        raise typer.BadParameter("say what is to change")
+    station = await memphis.existing_station(name)
+    await station.configure(**given)
+    changes = ", ".join(
+        f"{_SHOWN_AS.get(option, option.replace('_', '-'))} {_shown(getattr(station.options, option))}"
+        for option in given
+    )
+    _output.write_line(f"station {station.name}: {changes}")
+
+
 @app.command()
 @connected
 async def purge(memphis: Memphis, name: Name, yes: Yes = False) -> None:
@@ -284,11 +337,23 @@ def _show_info(found: StationInfo) -> None:
     )
     if found.groups:
         _output.write_table(
-            ["GROUP", ">PENDING", ">UNACKNOWLEDGED", ">REDELIVERED"],
+            ["GROUP", ">PENDING", ">UNACKNOWLEDGED", ">REDELIVERED", ">DEAD LETTERS"],
             [
-                [g.name, f"{g.pending:,}", f"{g.unacknowledged:,}", f"{g.redelivered:,}"]
+                [
+                    g.name,
+                    *(
+                        f"{n:,}"
+                        for n in (g.pending, g.unacknowledged, g.redelivered, g.dead_letters)
+                    ),
+                ]
                 for g in found.groups
             ],
         )
     else:
         _output.write_line("no group reads it yet")
+    dead = found.dead_letters
+    if dead.poison or dead.schema_failed:
+        _output.write_line(
+            f"dead letters: {dead.poison:,} that a group could not process, {dead.schema_failed:,} that "
+            f"failed the schema; see: memphis dls ls {found.name}"
+        )

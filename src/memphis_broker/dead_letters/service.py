@@ -1,68 +1,265 @@
-"""Keeps dead letters. The consumer ends the original only after it was told that this is stored."""
+"""Everything that can be asked about dead letters; the edges call nothing else.
+
+No request here stores a message that failed: whoever finds one does that (ADR 12 and 13).
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+from datetime import datetime
+from typing import Final
+
+from memphis.exceptions import MemphisHeaderError
 from memphis.wire import subjects
+from memphis.wire.dead_letters import (
+    CHUNK_BYTES,
+    DeadLetterDrop,
+    DeadLetterEdit,
+    DeadLetterEdited,
+    DeadLetterGet,
+    DeadLetterInfo,
+    DeadLetterList,
+    DeadLetterPage,
+    DeadLetterRedrive,
+    DeadLetterRefused,
+    DeadLettersDropped,
+    DeadLettersMoved,
+    Selection,
+)
 from memphis.wire.errors import ErrorCode, Refusal
-from memphis.wire.models import DeadLetterAdd, DeadLetterAdded
+from memphis.wire.headers import check_user_header
 from memphis.wire.names import GroupName, StationName
 from memphis_broker.dead_letters import model
-from memphis_broker.engine.streams import StreamExistsError, Streams
-from memphis_broker.groups.service import GroupService
+from memphis_broker.dead_letters.model import DeadLetter
+from memphis_broker.dead_letters.redrive import Redriver, check_payloads, unfit_message
+from memphis_broker.dead_letters.store import DeadLetterStore, Filter
+from memphis_broker.engine.concurrency import for_each
+from memphis_broker.engine.streams import Streams
+from memphis_broker.schemas.examination import Examiner
+from memphis_broker.schemas.service import SchemaService
 from memphis_broker.stations.service import StationService
+
+_REPLY_BYTES_MAX: Final = 512 * 1024
+"""Fits into the engine's largest message even where that is the stock megabyte."""
+_ALL: Final = Filter()
 
 
 class DeadLetterService:
-    """Dead letters of all stations. Safe for many tasks and many brokers at once."""
+    """Dead letters of all stations. Safe for many tasks and many brokers at once.
+
+    Every method that takes a selection raises ``InvalidNameError`` for a name that breaks the grammar,
+    and refuses with ``STATION_NOT_FOUND`` for a station that is not there, and with
+    ``INVALID_OPTION`` for a kind that there is none of, or for ids with other properties.
+    """
 
     def __init__(
-        self, stations: StationService, groups: GroupService, streams: Streams, replicas: int
+        self,
+        store: DeadLetterStore,
+        redriver: Redriver,
+        stations: StationService,
+        schemas: SchemaService,
+        examiner: Examiner,
+        streams: Streams,
     ) -> None:
+        self._store = store
+        self._redriver = redriver
         self._stations = stations
-        self._groups = groups
+        self._schemas = schemas
+        self._examiner = examiner
         self._streams = streams
-        self._replicas = replicas
 
-    async def open(self) -> None:
-        """Make sure that the stream of dead letters is there; one that is stays as it is."""
-        try:
-            await self._streams.create(model.stream(self._replicas))
-        except StreamExistsError:
-            return
+    async def page(self, request: DeadLetterList) -> DeadLetterPage:
+        """A page of dead letters. A page of large ones is cut short, and says that there are more."""
+        _, newest = await self._store.bounds()
+        if request.after is None:
+            letters, more = await self._newest(request)
+        else:
+            letters, more = await self._selected(request, request.after, newest, request.limit)
+        shown: list[DeadLetterInfo] = []
+        size = 0
+        for letter in letters:
+            info = model.describe(letter, 0, request.preview_bytes)
+            size += len(info.model_dump_json())
+            if shown and size > _REPLY_BYTES_MAX:
+                more = True
+                break
+            shown.append(info)
+        return DeadLetterPage(letters=shown, more=more, newest=newest)
 
-    async def add(self, request: DeadLetterAdd) -> DeadLetterAdded:
-        """Store a message as a dead letter of a group; made again, it stores nothing more.
-
-        A station whose option ``send_poison_msg_to_dls`` is off keeps none.
+    async def get(self, request: DeadLetterGet) -> DeadLetterInfo:
+        """A dead letter with a part of its payload.
 
         Raises:
-            InvalidNameError: A name breaks the grammar.
-            Refusal: ``STATION_NOT_FOUND``, ``GROUP_NOT_FOUND``, ``MESSAGE_NOT_FOUND``, or
-                ``ENGINE_REFUSED`` for a message too large to be kept with what it is to say.
+            Refusal: ``DEAD_LETTER_NOT_FOUND``.
         """
-        group = GroupName.parse(request.group)
+        letter = await self._letter(request.id)
+        return model.describe(letter, request.offset, CHUNK_BYTES)
+
+    async def redrive(self, request: DeadLetterRedrive) -> DeadLettersMoved:
+        """Give back the oldest of the selected dead letters, each stored anew before it is deleted.
+
+        What cannot be given back stays, and the reply says why.
+
+        Raises:
+            Refusal: ``STATION_NOT_FOUND`` for the target, too.
+        """
+        _, newest = await self._store.bounds()
+        through = min(request.through or newest, newest)
+        letters, more = await self._selected(request, request.after, through, request.limit)
+        refused = await self._redriver.move(letters, request.target)
+        reached = letters[-1].id if letters else through
+        if request.ids:
+            found = {letter.id for letter in letters}
+            refused += [_missing(i) for i in request.ids if i > request.after and i not in found]
+            reached = max([request.after, *request.ids])
+        return DeadLettersMoved(
+            moved=len(letters) - sum(1 for r in refused if r.code != _NOT_FOUND),
+            refused=refused,
+            reached=reached,
+            more=more,
+        )
+
+    async def drop(self, request: DeadLetterDrop) -> DeadLettersDropped:
+        """Delete the selected dead letters. Those that are gone already count for nothing."""
+        if request.ids:
+            _check_selection(request)
+            return DeadLettersDropped(dropped=sum(await for_each(request.ids, self._store.delete)))
+        wanted = await self._filter(request)
+        _, newest = await self._store.bounds()
+        through = min(request.through or newest, newest)
+        if request.since is None:
+            return DeadLettersDropped(dropped=await self._store.delete_through(wanted, through))
+        dropped, after, more = 0, 0, True
+        while more:
+            letters, more = await self._since(wanted, request.since, after, through, 1000)
+            dropped += sum(await for_each([letter.id for letter in letters], self._store.delete))
+            after = letters[-1].id if letters else through
+        return DeadLettersDropped(dropped=dropped)
+
+    async def edit(self, request: DeadLetterEdit) -> DeadLetterEdited:
+        """Store a dead letter in another form, which must fit its station's schema; the old one goes.
+
+        Raises:
+            Refusal: ``DEAD_LETTER_NOT_FOUND``, ``DEAD_LETTER_STUCK`` for a malformed one,
+                ``MESSAGE_UNFIT``, ``INVALID_OPTION`` for headers that cannot be sent or no base64.
+        """
+        letter = await self._letter(request.id)
+        if letter.label.kind == subjects.KIND_MALFORMED:
+            raise Refusal(
+                ErrorCode.DEAD_LETTER_STUCK,
+                f"the dead letter {letter.id} is malformed and cannot be edited",
+            )
+        payload = letter.payload if request.payload is None else _decode(request.payload)
+        if request.headers is not None:
+            _check_headers(request.headers)
+        station = await self._stations.ready(StationName.parse(letter.label.station))
+        if station.id == letter.label.station_id:
+            unfit, _ = await check_payloads(self._schemas, self._examiner, station, [payload])
+            if unfit:
+                raise unfit_message(letter.id, station, unfit[0])
+        label, carried = model.edited(letter, request.headers)
+        own = model.headers_of(label, carried, f"edit/{letter.id}/{label.edits}")
+        stored = await self._streams.append(letter.subject, payload, own)
+        # If this broker is killed here, the follower of the new one deletes the old one.
+        await self._store.delete(letter.id)
+        return DeadLetterEdited(id=stored.sequence)
+
+    async def _newest(self, request: DeadLetterList) -> tuple[list[DeadLetter], bool]:
+        if request.ids:
+            letters, _ = await self._selected(request, 0, max(request.ids), request.limit)
+            return letters[::-1], False
+        wanted = await self._filter(request)
+        found = [
+            letter async for letter in self._store.newest(wanted, request.before, request.limit + 1)
+        ]
+        found.reverse()
+        if request.since is not None:
+            found = [letter for letter in found if model.time_of(letter.stored_at) >= request.since]
+        return found[: request.limit], len(found) > request.limit
+
+    async def _selected(
+        self, request: Selection, after: int, through: int, count: int
+    ) -> tuple[list[DeadLetter], bool]:
+        """Up to ``count`` of the selected between two ids, oldest first, and whether there are more."""
+        if request.ids:
+            _check_selection(request)
+            ids = sorted({i for i in request.ids if after < i <= through})
+            found = await for_each(ids[:count], self._store.get)
+            return [letter for letter in found if letter is not None], len(ids) > count
+        wanted = await self._filter(request)
+        if request.since is not None:
+            return await self._since(wanted, request.since, after, through, count)
+        letters, more = await self._store.oldest(wanted, after, count)
+        inside = [letter for letter in letters if letter.id <= through]
+        return inside, more and len(inside) == len(letters)
+
+    async def _since(
+        self, wanted: Filter, since: datetime, after: int, through: int, count: int
+    ) -> tuple[list[DeadLetter], bool]:
+        first = await self._store.first_since(wanted, since)
+        if first is None:
+            return [], False
+        letters, more = await self._store.oldest(wanted, max(after, first - 1), count)
+        inside = [letter for letter in letters if letter.id <= through]
+        return inside, more and len(inside) == len(letters)
+
+    async def _filter(self, request: Selection) -> Filter:
+        _check_selection(request)
+        if request.kind and request.kind not in subjects.KINDS:
+            raise Refusal(
+                ErrorCode.INVALID_OPTION,
+                f"there are no dead letters of kind {request.kind!r}; the kinds are "
+                f"{', '.join(subjects.KINDS)}",
+            )
+        group = GroupName.parse(request.group) if request.group else None
+        if not request.station:
+            return _ALL._replace(group=group, kind=request.kind)
         station = await self._stations.ready(StationName.parse(request.station))
-        if request.partition not in station.partitions:
-            raise _no_message(request)
-        await self._groups.check_exists(station, request.partition, group)
-        if not station.options.send_poison_msg_to_dls:
-            return DeadLetterAdded(stored=False)
-        original = await self._streams.message(
-            subjects.stream_name(station.station, request.partition), request.sequence
-        )
-        if original is None:
-            raise _no_message(request)
-        await self._streams.append(
-            model.subject_of(station, request, group),
-            original.payload,
-            model.headers_of(station, request, group, original),
-        )
-        return DeadLetterAdded(stored=True)
+        return Filter(station.id, group, request.kind)
+
+    async def _letter(self, letter_id: int) -> DeadLetter:
+        letter = await self._store.get(letter_id)
+        if letter is None:
+            raise _not_found(letter_id)
+        return letter
 
 
-def _no_message(request: DeadLetterAdd) -> Refusal:
+_NOT_FOUND: Final = int(ErrorCode.DEAD_LETTER_NOT_FOUND)
+
+
+def _not_found(letter_id: int) -> Refusal:
     return Refusal(
-        ErrorCode.MESSAGE_NOT_FOUND,
-        f"there is no message {request.sequence} in partition {request.partition} of the station "
-        f"{request.station.lower()}; it may have been removed by its retention",
+        ErrorCode.DEAD_LETTER_NOT_FOUND,
+        f"there is no dead letter {letter_id}; it may have been given back, dropped, or edited, "
+        "which gives it another id",
     )
+
+
+def _missing(letter_id: int) -> DeadLetterRefused:
+    refusal = _not_found(letter_id)
+    return DeadLetterRefused(id=letter_id, code=int(refusal.code), reason=refusal.text)
+
+
+def _check_selection(request: Selection) -> None:
+    if request.ids and (request.station or request.group or request.kind or request.since):
+        raise Refusal(
+            ErrorCode.INVALID_OPTION, "select dead letters by their ids or by properties, not both"
+        )
+    if request.since is not None and request.since.tzinfo is None:
+        raise Refusal(ErrorCode.INVALID_OPTION, "since needs a time zone")
+
+
+def _decode(payload: str) -> bytes:
+    try:
+        return base64.b64decode(payload, validate=True)
+    except binascii.Error as error:
+        raise Refusal(ErrorCode.INVALID_OPTION, "the payload is not valid base64") from error
+
+
+def _check_headers(headers: dict[str, str]) -> None:
+    for key, value in headers.items():
+        try:
+            check_user_header(key, value)
+        except MemphisHeaderError as error:
+            raise Refusal(ErrorCode.INVALID_OPTION, str(error)) from error

@@ -109,7 +109,12 @@ class DataDirectory:
         if pid is None:
             return
         logger.warning("stopping the engine (pid %d) that a killed broker left running", pid)
-        await end_process(pid, lambda: self.leftover_engine_pid() == pid)
+        begun = _start_of(pid)
+        # A process that is ending has no command line any more before it gives up its port.
+        await end_process(
+            pid,
+            lambda: self.leftover_engine_pid() == pid or (begun != "" and _start_of(pid) == begun),
+        )
 
     def leftover_engine_pid(self) -> int | None:
         """The process id of a running engine on this directory, or None."""
@@ -139,6 +144,19 @@ async def end_process(pid: int, is_alive: Callable[[], bool]) -> None:
             continue
         return
     raise StartupError(f"the engine of an earlier broker (pid {pid}) does not end; end it first")
+
+
+def _start_of(pid: int) -> str:
+    """When a process began, in the system's own count, which no later process of this id shares.
+
+    Empty for one that has ended, also if nobody has asked yet how, and where the system has no /proc.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    # The 3rd and 22nd field of the line; the name, which may hold blanks, ends the second.
+    return "" if fields[0] in "ZX" else fields[19]
 
 
 def _command_line(pid: int) -> bytes:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-_PAGE_MESSAGES: Final = 1000
+PAGE_MESSAGES: Final = 1000
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 _PAGE_DEADLINE_S: Final = 5.0
 
@@ -34,8 +34,12 @@ def sequence_of(message: Msg) -> int:
     return int((message.headers or {})["Nats-Sequence"])
 
 
-async def read_page(client: Client, stream: str, subject: str, start: int) -> Page:
+async def read_page(
+    client: Client, stream: str, subject: str, start: int, count: int = PAGE_MESSAGES
+) -> Page:
     """The messages on ``subject`` from sequence ``start`` on, up to a thousand or some megabytes.
+
+    A stored message may have any headers; what the engine says of it stands last, and so wins.
 
     Raises:
         Refusal: The engine refused or did not answer.
@@ -44,7 +48,7 @@ async def read_page(client: Client, stream: str, subject: str, start: int) -> Pa
     complete: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
 
     async def collect(message: Msg) -> None:
-        if "Status" not in (message.headers or {}):
+        if "Nats-Sequence" in (message.headers or {}):
             messages.append(message)
         elif not complete.done():
             complete.set_result(message)
@@ -52,7 +56,7 @@ async def read_page(client: Client, stream: str, subject: str, start: int) -> Pa
     query = {
         "seq": start,
         "next_by_subj": subject,
-        "batch": _PAGE_MESSAGES,
+        "batch": min(count, PAGE_MESSAGES),
         "max_bytes": _PAGE_BYTES,
     }
     with engine_failures(f"reading the stream {stream}"):

@@ -48,6 +48,9 @@ class DurableState:
     redelivered: int
     ack_wait_ms: int
     deliveries_max: int
+    """The engine's own limit; -1: none."""
+    acknowledged_through: int = 0
+    """The group is done with all messages up to this sequence."""
 
 
 def engine_config(spec: DurableSpec) -> api.ConsumerConfig:
@@ -84,6 +87,7 @@ def _state_of(info: api.ConsumerInfo) -> DurableState:
         redelivered=info.num_redelivered or 0,
         ack_wait_ms=round((info.config.ack_wait or 0) * 1000),
         deliveries_max=info.config.max_deliver or -1,
+        acknowledged_through=info.ack_floor.stream_seq if info.ack_floor else 0,
     )
 
 
@@ -151,6 +155,15 @@ class Durables:
         )
         with engine_failures(f"changing the consumer {spec.name} of the stream {stream}"):
             await self._js.add_consumer(stream, config)
+
+    async def acknowledge(self, stream: str, name: str, sequence: int) -> None:
+        """Acknowledge a message on behalf of a durable that has given it up.
+
+        A stream that waits for its consumers then lets it go, if no other has still to read it.
+        """
+        with engine_failures(f"acknowledging message {sequence} of the stream {stream}"):
+            # The engine looks at the sequence alone: it keeps no more of what was given up.
+            await self._client.publish(f"$JS.ACK.{stream}.{name}.1.{sequence}.0.0.0", b"+ACK")
 
     async def delete(self, stream: str, name: str) -> bool:
         """Delete the durable with its position. Returns False if there was none."""

@@ -22,6 +22,9 @@ _REPLICAS_NOT_SUPPORTED: Final = 10074
 _TOO_FEW_SERVERS: Final = frozenset({_NO_SUITABLE_PEERS, _REPLICAS_NOT_SUPPORTED})
 
 STREAM_NAME_IN_USE: Final = 10058
+MESSAGE_NOT_THERE: Final = frozenset({10037, 10043})
+MESSAGE_NOT_DELETED: Final = 10057
+"""Whatever is the reason; that it is not there may be one."""
 WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 
 _UNAVAILABLE: Final = 503

@@ -5,27 +5,39 @@ This is the mapping between our words and the engine's configuration; it knows n
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import nats.errors
 from nats.js import api
 from nats.js.errors import APIError, NotFoundError
 
-from memphis.wire.headers import decode_block, encode_block
+from memphis.wire.errors import ErrorCode, Refusal
+from memphis.wire.headers import HEADER_BYTES_MAX, decode_block, encode_block
 from memphis_broker.engine.direct import read_page, sequence_of
-from memphis_broker.engine.failures import STREAM_NAME_IN_USE, engine_failures
+from memphis_broker.engine.failures import (
+    MESSAGE_NOT_DELETED,
+    MESSAGE_NOT_THERE,
+    STREAM_NAME_IN_USE,
+    engine_failures,
+    refusal_of,
+    unavailable,
+)
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+    from nats.aio.msg import Msg
 
 _REQUEST_DEADLINE_S: Final = 5.0
 _NANOSECONDS: Final = 1_000_000_000
-_DELETE_DEADLINE_S: Final = 5.0
+_PURGE_DEADLINE_S: Final = 30.0
+"""With a subject, the engine looks at every message that may be concerned."""
+_APPEND_DEADLINE_S: Final = 15.0
 
 
 class StreamExistsError(Exception):
@@ -42,8 +54,11 @@ class StreamSpec:
     replicas: int = 1
     until_acknowledged: bool = False
     """Messages go when every consumer has acknowledged them."""
+    until_done: bool = False
+    """Messages are work: each goes when the one consumer that may have it has acknowledged it."""
     age_max_s: int | None = None
     messages_max: int | None = None
+    messages_per_subject_max: int | None = None
     bytes_max: int | None = None
     duplicate_window_ms: int = 120_000
     acknowledge_before_write: bool = False
@@ -78,20 +93,51 @@ class StoredMessage:
     """RFC 3339, as the engine wrote it."""
 
 
+class StoredPage(NamedTuple):
+    """Some messages in their order, and the sequence from which to read on; 0: these are the last."""
+
+    messages: list[StoredMessage]
+    following: int
+
+
+class FoundMessage(NamedTuple):
+    """Where a message is, and how many there are from it on under the subject it was looked for."""
+
+    sequence: int
+    following: int
+    """Itself included."""
+
+
+class Appended(NamedTuple):
+    """Where a message is stored, and whether it was before."""
+
+    sequence: int
+    duplicate: bool
+
+
+class NewMessage(NamedTuple):
+    """A message to store."""
+
+    subject: str
+    payload: bytes
+    headers: Mapping[str, str]
+
+
 def engine_config(spec: StreamSpec) -> api.StreamConfig:
     """The engine's configuration for a spec."""
     durations = spec.duplicate_window_ms / 1000
     return api.StreamConfig(
         name=spec.name,
         subjects=list(spec.subjects),
-        retention=(
-            api.RetentionPolicy.INTEREST if spec.until_acknowledged else api.RetentionPolicy.LIMITS
-        ),
+        retention=_retention(spec),
         storage=api.StorageType.MEMORY if spec.in_memory else api.StorageType.FILE,
         num_replicas=spec.replicas,
         # The engine's own default, 1000 consumers for a stream, would end in a surprise.
         max_consumers=-1,
         max_msgs=-1 if spec.messages_max is None else spec.messages_max,
+        max_msgs_per_subject=(
+            -1 if spec.messages_per_subject_max is None else spec.messages_per_subject_max
+        ),
         max_bytes=-1 if spec.bytes_max is None else spec.bytes_max,
         max_age=spec.age_max_s,
         discard=api.DiscardPolicy.OLD,
@@ -103,6 +149,12 @@ def engine_config(spec: StreamSpec) -> api.StreamConfig:
         persist_mode=api.PersistMode.ASYNC if spec.acknowledge_before_write else None,
         metadata=dict(spec.metadata) or None,
     )
+
+
+def _retention(spec: StreamSpec) -> api.RetentionPolicy:
+    if spec.until_done:
+        return api.RetentionPolicy.WORK_QUEUE
+    return api.RetentionPolicy.INTEREST if spec.until_acknowledged else api.RetentionPolicy.LIMITS
 
 
 def _state_of(info: api.StreamInfo) -> StreamState:
@@ -179,11 +231,55 @@ class Streams:
             except NotFoundError:
                 return
 
-    async def purge(self, name: str) -> int:
-        """Delete the stream's messages. Returns how many; 0 for a missing stream."""
+    async def ensure(self, spec: StreamSpec) -> None:
+        """Make the stream, or give the one of this name the limits of the spec.
+
+        Raises:
+            Refusal: The engine refused, or did not answer.
+        """
+        try:
+            await self.create(spec)
+        except StreamExistsError:
+            with engine_failures(f"changing the stream {spec.name}"):
+                held = (await self._js.stream_info(spec.name)).config
+                wanted = held.evolve(
+                    max_age=spec.age_max_s or 0,
+                    max_msgs=-1 if spec.messages_max is None else spec.messages_max,
+                    duplicate_window=spec.duplicate_window_ms / 1000,
+                    subjects=list(spec.subjects),
+                )
+                if wanted != held:
+                    await self._js.update_stream(wanted)
+
+    async def counts(self, name: str, subject: str) -> dict[str, int]:
+        """How many messages the stream holds under each subject that ``subject`` covers."""
+        found: dict[str, int] = {}
+        with engine_failures(f"counting in the stream {name}"):
+            try:
+                info = await self._js.stream_info(name, subjects_filter=subject)
+            except NotFoundError:
+                return found
+            found.update(info.state.subjects or {})
+        return found
+
+    async def purge(self, name: str, *, subject: str = "", below: int = 0, keep: int = 0) -> int:
+        """Delete messages of the stream.
+
+        Args:
+            name: The stream; a missing one has none.
+            subject: Only those on subjects that this covers.
+            below: Only those before this sequence; 0: all.
+            keep: Of these, spare so many of the newest; not together with ``below``.
+
+        Returns:
+            How many were deleted.
+        """
+        wish = {"filter": subject, "seq": below, "keep": keep}
         with engine_failures(f"purging the stream {name}"):
             reply = await self._client.request(
-                f"$JS.API.STREAM.PURGE.{name}", b"", timeout=_REQUEST_DEADLINE_S
+                f"$JS.API.STREAM.PURGE.{name}",
+                json.dumps({key: value for key, value in wish.items() if value}).encode(),
+                timeout=_PURGE_DEADLINE_S,
             )
             body = json.loads(reply.data)
             if "error" not in body:
@@ -193,6 +289,25 @@ class Streams:
             except NotFoundError:
                 return 0
         return 0
+
+    async def delete_message(self, name: str, sequence: int) -> bool:
+        """Delete one message; False if it is not there (any more)."""
+        with engine_failures(f"deleting message {sequence} of the stream {name}"):
+            reply = await self._client.request(
+                f"$JS.API.STREAM.MSG.DELETE.{name}",
+                json.dumps({"seq": sequence, "no_erase": True}).encode(),
+                timeout=_REQUEST_DEADLINE_S,
+            )
+            body = json.loads(reply.data)
+            if "error" not in body:
+                return True
+            code = body["error"].get("err_code")
+            if code in MESSAGE_NOT_THERE:
+                return False
+            if code == MESSAGE_NOT_DELETED and await self.message(name, sequence) is None:
+                return False
+            APIError.from_error(body["error"])
+        return False
 
     async def message(self, name: str, sequence: int) -> StoredMessage | None:
         """One message, from the stream's leader, or None if it is not there (any more)."""
@@ -217,6 +332,18 @@ class Streams:
             stored_at=message["time"],
         )
 
+    async def page(self, name: str, subject: str, start: int, count: int) -> StoredPage:
+        """Up to ``count`` messages on ``subject`` from a sequence on, oldest first; of large ones, fewer."""
+        messages, following = await read_page(self._client, name, subject, start, count)
+        return StoredPage([_stored(message) for message in messages], following)
+
+    async def count_from(self, name: str, subject: str, start: int) -> int:
+        """How many messages on ``subject`` have this sequence or a later one."""
+        found = await read_page(self._client, name, subject, start, 1)
+        if not found.messages:
+            return 0
+        return int((found.messages[0].headers or {})["Nats-Num-Pending"]) + 1
+
     async def payloads(
         self, name: str, subject: str, first: int, last: int
     ) -> AsyncIterator[tuple[int, bytes]]:
@@ -230,24 +357,27 @@ class Streams:
                     return
                 yield sequence, message.data
 
-    async def sequence_at(self, name: str, time_ns: int) -> int | None:
-        """The sequence of the first message stored at or after a time, None if there is none.
+    async def found_at(self, name: str, subject: str, time_ns: int) -> FoundMessage | None:
+        """The first message on ``subject`` that was stored at or after a time, None if there is none.
 
         Args:
             name: The stream.
+            subject: Under which subject.
             time_ns: Nanoseconds since the epoch.
         """
-        query = {"start_time": _rfc3339(time_ns), "next_by_subj": ">", "batch": 1}
+        query = {"start_time": _rfc3339(time_ns), "next_by_subj": subject, "batch": 1}
         with engine_failures(f"searching the stream {name}"):
             reply = await self._client.request(
                 f"$JS.API.DIRECT.GET.{name}",
                 json.dumps(query).encode(),
                 timeout=_REQUEST_DEADLINE_S,
             )
-        found = (reply.headers or {}).get("Nats-Sequence")
-        return int(found) if found else None
+        said = reply.headers or {}
+        if "Nats-Sequence" not in said:
+            return None
+        return FoundMessage(int(said["Nats-Sequence"]), int(said["Nats-Num-Pending"]) + 1)
 
-    async def append(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> None:
+    async def append(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> Appended:
         """Store a message in whichever stream captures ``subject``.
 
         Raises:
@@ -255,10 +385,70 @@ class Streams:
                 it may or may not be stored.
         """
         with engine_failures(f"storing a message on {subject}"):
-            # The engine closes the connection of a client that sends too much; so it is not sent.
-            if len(payload) + len(encode_block(headers)) > self._client.max_payload:
-                raise nats.errors.MaxPayloadError
-            await self._js.publish(subject, payload, headers=dict(headers))
+            self._check_size(payload, headers)
+            stored = await self._js.publish(subject, payload, headers=dict(headers))
+        return Appended(stored.seq, bool(stored.duplicate))
+
+    async def append_all(self, messages: Sequence[NewMessage]) -> list[Refusal | None]:
+        """Store many messages at once, in no order; for each, why it was refused, or None.
+
+        Raises:
+            Refusal: ``ENGINE_UNAVAILABLE``: it is not known which of them are stored.
+        """
+        outcomes: list[Refusal | None] = [None] * len(messages)
+        sent: dict[int, asyncio.Future[api.PubAck]] = {}
+        doing = f"storing {len(messages)} messages"
+        try:
+            with engine_failures(doing):
+                async with asyncio.timeout(_APPEND_DEADLINE_S):
+                    for index, (subject, payload, headers) in enumerate(messages):
+                        try:
+                            self._check_size(payload, headers)
+                        except nats.errors.MaxPayloadError:
+                            outcomes[index] = Refusal(
+                                ErrorCode.ENGINE_REFUSED,
+                                f"a message on {subject} is larger than the engine's largest message",
+                            )
+                            continue
+                        sent[index] = await self._js.publish_async(
+                            subject, payload, headers=dict(headers)
+                        )
+                    if sent:
+                        await asyncio.wait(sent.values())
+        except TimeoutError as error:
+            raise unavailable(doing) from error
+        finally:
+            for future in sent.values():
+                future.cancel()
+        for index, future in sent.items():
+            failure = future.exception()
+            if isinstance(failure, APIError):
+                outcomes[index] = refusal_of(failure, "storing a message")
+            elif failure is not None:
+                raise unavailable(doing) from failure
+        return outcomes
+
+    def fits(self, payload: bytes, headers: Mapping[str, str]) -> bool:
+        """Whether the engine takes a message of this size."""
+        block = len(encode_block(headers))
+        return block <= HEADER_BYTES_MAX and len(payload) + block <= self._client.max_payload
+
+    def _check_size(self, payload: bytes, headers: Mapping[str, str]) -> None:
+        # The engine closes the connection of a client that sends too much; so it is not sent.
+        if not self.fits(payload, headers):
+            raise nats.errors.MaxPayloadError
+
+
+def _stored(message: Msg) -> StoredMessage:
+    """A message that was read in a page; what the engine added stands last in its headers, and wins."""
+    headers = message.headers or {}
+    return StoredMessage(
+        subject=headers["Nats-Subject"],
+        sequence=sequence_of(message),
+        headers=headers,
+        payload=message.data,
+        stored_at=headers["Nats-Time-Stamp"],
+    )
 
 
 def _rfc3339(time_ns: int) -> str:

@@ -23,16 +23,30 @@ _MADE_BY: Final = "memphis.group.made_by"
 _SHARED: Final = "memphis.group.shared"
 """There from the second join on. It is never taken back, so nothing is lost if several write it."""
 _YES: Final = "yes"
+_DELIVERIES_MAX: Final = "memphis.group.deliveries_max"
+"""The group's limit, on its durable in every partition. The engine itself has none: it would forget a
+message that it gives up, and members store such a message first. (docs/adr/0013)"""
+UNLIMITED: Final = -1
 
-SequencesAt = Callable[[Mapping[int, "Bounds"], int], Awaitable[Mapping[int, int]]]
-"""For each partition asked about, the first sequence stored at or after a time."""
+PointsAt = Callable[[Mapping[int, "Held"], int], Awaitable[Mapping[int, "Point"]]]
+"""For each partition asked about, where the first message stored at or after a time is."""
 
 
-class Bounds(NamedTuple):
-    """The sequences that a partition holds; an empty one has ``last == first - 1``."""
+class Point(NamedTuple):
+    """A place in a partition, and how many of the station's messages there are from it on.
 
-    first: int
-    last: int
+    Not the same as the difference to the end: there are gaps, and dead letters that were given back.
+    """
+
+    sequence: int
+    following: int
+
+
+class Held(NamedTuple):
+    """What a partition holds: where its first message is, and the place behind its last."""
+
+    first: Point
+    end: Point
 
 
 class Limits(NamedTuple):
@@ -49,7 +63,9 @@ def limits_asked(request: GroupJoin) -> Limits:
 
 def limits_of(durable: DurableState) -> Limits:
     """The limits that the group has in one partition."""
-    return Limits(durable.ack_wait_ms, durable.deliveries_max)
+    written = durable.metadata.get(_DELIVERIES_MAX, "")
+    limit = int(written) if written.isascii() and written.isdigit() else durable.deliveries_max
+    return Limits(durable.ack_wait_ms, limit)
 
 
 def is_shared(durable: DurableState | None) -> bool:
@@ -63,7 +79,10 @@ def is_shared(durable: DurableState | None) -> bool:
 
 def is_as_asked(durable: DurableState, spec: DurableSpec) -> bool:
     """Whether nothing of ``spec`` has to be changed on the durable; positions never are."""
-    same_limits = limits_of(durable) == Limits(spec.ack_wait_ms, spec.deliveries_max)
+    same_limits = (durable.ack_wait_ms, durable.deliveries_max) == (
+        spec.ack_wait_ms,
+        spec.deliveries_max,
+    )
     return same_limits and spec.metadata.items() <= durable.metadata.items()
 
 
@@ -102,61 +121,73 @@ def durable(
             subjects.redrive_subject(station, partition, group),
         ),
         ack_wait_ms=limits.ack_wait_ms,
-        deliveries_max=limits.deliveries_max,
+        deliveries_max=UNLIMITED,
         start_sequence=start_sequence,
-        metadata={GROUP_NAME: str(group), **marks},
+        metadata={GROUP_NAME: str(group), _DELIVERIES_MAX: str(limits.deliveries_max), **marks},
     )
 
 
 async def starts_of_newest(
-    held: Mapping[int, Bounds],
+    held: Mapping[int, Held],
     wanted: int,
     between_ns: tuple[int, int],
-    sequences_at: SequencesAt,
+    points_at: PointsAt,
 ) -> dict[int, int]:
     """Where to begin in each partition to read the newest ``wanted`` messages of all together.
 
     A binary search on time: from some moment on, the partitions together hold as many messages as
     are wanted. Each step halves the time and asks only the partitions whose beginning is not known
     yet. Exact when no two messages have the same time; of those with the same time, any may be
-    taken. Deleted messages between a partition's first and last count as if they were there.
+    taken.
 
     Args:
         held: What each partition holds.
         wanted: How many messages, at least 1.
         between_ns: A time not after the first message, and one after the last.
-        sequences_at: Asks the partitions; each answer must not fall as the time rises.
+        points_at: Asks the partitions; the counts must not rise as the time rises.
     """
-    # No partition can contribute more than `wanted`, which keeps the search short for a few.
-    low = {p: max(bounds.first, bounds.last - wanted + 1) for p, bounds in held.items()}
-    high = {p: bounds.last + 1 for p, bounds in held.items()}
-
-    def count(starts: Mapping[int, int]) -> int:
-        return sum(bounds.last + 1 - starts[p] for p, bounds in held.items())
-
+    low = {p: bounds.first for p, bounds in held.items()}
+    high = {p: bounds.end for p, bounds in held.items()}
     # Always: from `low` on there are at least as many as wanted, from `high` on fewer.
-    if count(low) <= wanted:
-        return low
+    if _count(low) <= wanted:
+        return _sequences(low)
     earliest, latest = between_ns
     while latest - earliest > 1:
-        open_ones = {p: bounds for p, bounds in held.items() if low[p] < high[p]}
+        open_ones = {
+            p: bounds for p, bounds in held.items() if low[p].following > high[p].following
+        }
         middle = (earliest + latest) // 2
-        found = await sequences_at(open_ones, middle)
-        starts = {p: min(max(found.get(p, low[p]), low[p]), high[p]) for p in held}
-        if count(starts) == wanted:
-            return starts
-        if count(starts) > wanted:
-            earliest, low = middle, starts
+        found = await points_at(open_ones, middle)
+        points = {p: _between(low[p], found.get(p, low[p]), high[p]) for p in held}
+        if _count(points) == wanted:
+            return _sequences(points)
+        if _count(points) > wanted:
+            earliest, low = middle, points
         else:
-            latest, high = middle, starts
-    return _take_from(low, high, wanted - count(high))
+            latest, high = middle, points
+    return _take_from(low, high, wanted - _count(high))
 
 
-def _take_from(low: Mapping[int, int], high: Mapping[int, int], missing: int) -> dict[int, int]:
+def _count(points: Mapping[int, Point]) -> int:
+    return sum(point.following for point in points.values())
+
+
+def _sequences(points: Mapping[int, Point]) -> dict[int, int]:
+    return {partition: point.sequence for partition, point in points.items()}
+
+
+def _between(low: Point, found: Point, high: Point) -> Point:
+    """What was found, unless it lies outside because something came or went meanwhile."""
+    if found.following > low.following:
+        return low
+    return high if found.following < high.following else found
+
+
+def _take_from(low: Mapping[int, Point], high: Mapping[int, Point], missing: int) -> dict[int, int]:
     """``high``, begun earlier where messages have the same time, until none is missing."""
-    starts = dict(high)
+    starts = _sequences(high)
     for partition in starts:
-        taken = min(missing, high[partition] - low[partition])
-        starts[partition] -= taken
+        taken = min(missing, low[partition].following - high[partition].following)
+        starts[partition] = max(low[partition].sequence, starts[partition] - taken)
         missing -= taken
     return starts

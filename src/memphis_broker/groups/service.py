@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -23,7 +23,7 @@ from memphis_broker.engine.durables import Durables, DurableState
 from memphis_broker.engine.messaging import ClientMessaging
 from memphis_broker.engine.streams import Streams
 from memphis_broker.groups import model
-from memphis_broker.groups.model import Bounds, Limits
+from memphis_broker.groups.model import Held, Limits, Point
 from memphis_broker.stations.model import StationRecord
 from memphis_broker.stations.service import StationService
 
@@ -38,6 +38,9 @@ _MARGIN_NS: Final = 60 * 1_000_000_000
 """How far the engine's clock may be from ours before the search for a start becomes inexact."""
 
 
+BeforeEnd = Callable[[StationRecord, GroupName], Awaitable[None]]
+
+
 class GroupService:
     """Consumer groups by station and name. Safe for many tasks and many brokers at once."""
 
@@ -47,11 +50,14 @@ class GroupService:
         streams: Streams,
         durables: Durables,
         messaging: ClientMessaging,
+        before_end: BeforeEnd,
     ) -> None:
+        """Args: ``before_end`` is called with a group that is about to end."""
         self._stations = stations
         self._streams = streams
         self._durables = durables
         self._messaging = messaging
+        self._before_end = before_end
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def join(self, request: GroupJoin) -> GroupJoined:
@@ -97,18 +103,17 @@ class GroupService:
             if await self._anyone_listens(station, group):
                 return GroupLeft(removed=False)
 
+            # First: what it was given back and has not handled would go with it.
+            await self._before_end(station, group)
+
             async def end(stream_name: str) -> bool:
                 return await self._durables.delete(stream_name, group.internal)
 
             return GroupLeft(removed=any(await for_each(station.stream_names, end)))
 
-    async def check_exists(self, station: StationRecord, partition: int, group: GroupName) -> None:
-        """Raise ``GROUP_NOT_FOUND`` unless the station has this group."""
-        if await self._state(station, partition, group) is None:
-            raise Refusal(
-                ErrorCode.GROUP_NOT_FOUND,
-                f"the station {station.name} has no consumer group {group}",
-            )
+    async def exists(self, station: StationRecord, partition: int, group: GroupName) -> bool:
+        """Whether the station has this group."""
+        return await self._state(station, partition, group) is not None
 
     def _lock(self, station: StationRecord, group: GroupName) -> asyncio.Lock:
         """Of this broker's requests, only one at a time makes or ends a group."""
@@ -224,26 +229,34 @@ class GroupService:
             return {}
         if request.last_messages < 0:
             return dict.fromkeys(station.partitions, request.start_consume_from_sequence)
-        held = dict(await for_each(station.partitions, lambda p: self._bounds(station, p)))
+        held = dict(await for_each(station.partitions, lambda p: self._held(station, p)))
         now = time.time_ns()
         created = int(station.created_at.timestamp() * 1_000_000_000)
 
-        async def sequences_at(open_ones: Mapping[int, Bounds], time_ns: int) -> dict[int, int]:
-            async def ask(partition: int) -> tuple[int, int]:
-                stream_name = subjects.stream_name(station.station, partition)
-                found = await self._streams.sequence_at(stream_name, time_ns)
-                return partition, open_ones[partition].last + 1 if found is None else found
+        async def points_at(open_ones: Mapping[int, Held], time_ns: int) -> dict[int, Point]:
+            async def ask(partition: int) -> tuple[int, Point]:
+                found = await self._found_at(station, partition, time_ns)
+                return partition, found or open_ones[partition].end
 
             return dict(await for_each(open_ones, ask))
 
         between = (created - _MARGIN_NS, now + _MARGIN_NS)
-        return await model.starts_of_newest(held, request.last_messages, between, sequences_at)
+        return await model.starts_of_newest(held, request.last_messages, between, points_at)
 
-    async def _bounds(self, station: StationRecord, partition: int) -> tuple[int, Bounds]:
+    async def _held(self, station: StationRecord, partition: int) -> tuple[int, Held]:
         state = await self._streams.state(subjects.stream_name(station.station, partition))
         if state is None:
             raise Refusal(
                 ErrorCode.STATION_CHANGING,
                 f"the station {station.name} is being removed; try again",
             )
-        return partition, Bounds(max(state.first_sequence, 1), state.last_sequence)
+        end = Point(state.last_sequence + 1, 0)
+        return partition, Held(await self._found_at(station, partition, 0) or end, end)
+
+    async def _found_at(self, station: StationRecord, partition: int, time_ns: int) -> Point | None:
+        found = await self._streams.found_at(
+            subjects.stream_name(station.station, partition),
+            subjects.final_subject(station.station, partition),
+            time_ns,
+        )
+        return None if found is None else Point(found.sequence, found.following)

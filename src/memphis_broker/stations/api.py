@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from memphis.wire.models import (
+    StationConfigure,
     StationCreate,
     StationGet,
     StationInfoGet,
@@ -27,6 +28,7 @@ def operations(service: StationService, trial: SchemaTrial) -> list[Operation[An
         Operation(StationList, service.page),
         Operation(StationPurge, service.purge),
         Operation(StationRemove, service.remove),
+        Operation(StationConfigure, service.configure),
         Operation(SchemaAttach, service.attach_schema),
         Operation(SchemaDetach, service.detach_schema),
         Operation(SchemaCheck, trial.check),

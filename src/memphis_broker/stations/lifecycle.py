@@ -329,6 +329,9 @@ class Lifecycle:
                 await self._streams.delete(stream_name)
 
         await for_each(station.stream_names, delete)
+        # They carry its id, so what is stored late is never taken for a later life's, and ages away.
+        of_this_life = subjects.dead_letters_filter(station.id)
+        await self._streams.purge(subjects.DEAD_LETTER_STREAM, subject=of_this_life)
         await self._forget_dls_station(claim)
         await claim.prove()
         await claim.erase()

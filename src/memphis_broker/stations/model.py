@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
 from typing import Final
@@ -11,7 +13,12 @@ from pydantic import BaseModel, ConfigDict
 from memphis.types import Retention, Storage
 from memphis.wire import subjects
 from memphis.wire.errors import ErrorCode, Refusal
-from memphis.wire.models import AttachedSchema, StationDescription, StationOptions
+from memphis.wire.models import (
+    AttachedSchema,
+    DeadLetterCounts,
+    StationDescription,
+    StationOptions,
+)
 from memphis.wire.names import InvalidNameError, SchemaName, StationName
 from memphis_broker.engine.streams import StreamSpec
 
@@ -107,11 +114,12 @@ def check_options(name: StationName, options: StationOptions) -> StationOptions:
     if options.schema_name:
         SchemaName.parse(options.schema_name)
     if options.dls_station:
-        _check_dls_station(name, options.dls_station)
+        check_dls_station(name, options.dls_station)
     return options.as_kept()
 
 
-def _check_dls_station(name: StationName, dls_station: str) -> None:
+def check_dls_station(name: StationName, dls_station: str) -> None:
+    """Raise ``INVALID_DLS_STATION`` unless a station may have this one as its dls_station."""
     try:
         target = StationName.parse(dls_station)
     except InvalidNameError as error:
@@ -130,7 +138,9 @@ def partition_stream(
 ) -> StreamSpec:
     """The stream of one partition.
 
-    ``messages`` and ``bytes`` bound the whole station: each partition gets its share, rounded up.
+    ``messages`` and ``bytes`` bound the whole station: each partition gets its share, rounded up. The
+    limit of messages is the engine's limit for one subject, so that dead letters which were given back
+    push out nothing.
 
     Args:
         record: The station.
@@ -152,7 +162,7 @@ def partition_stream(
         replicas=options.replicas,
         until_acknowledged=kind is Retention.ACK_BASED,
         age_max_s=options.retention_value if kind is Retention.MAX_MESSAGE_AGE_SECONDS else None,
-        messages_max=share if kind is Retention.MESSAGES else None,
+        messages_per_subject_max=share if kind is Retention.MESSAGES else None,
         bytes_max=share if kind is Retention.BYTES else None,
         duplicate_window_ms=options.idempotency_window_ms,
         acknowledge_before_write=(
@@ -167,3 +177,23 @@ def not_found(name: StationName) -> Refusal:
     return Refusal(
         ErrorCode.STATION_NOT_FOUND, f"there is no station {name}; create it, or check its name"
     )
+
+
+def dead_letter_counts(by_subject: Mapping[str, int]) -> DeadLetterCounts:
+    """How many dead letters of each kind these counts by subject add up to."""
+    kinds: Counter[str] = Counter()
+    for subject, count in by_subject.items():
+        if place := subjects.parse_dead_letter_subject(subject):
+            kinds[place.kind] += count
+    return DeadLetterCounts(
+        poison=kinds[subjects.KIND_POISON], schema_failed=kinds[subjects.KIND_SCHEMA]
+    )
+
+
+def dead_letters_by_group(by_subject: Mapping[str, int]) -> Mapping[str, int]:
+    """How many dead letters each group has, by the same counts."""
+    groups: Counter[str] = Counter()
+    for subject, count in by_subject.items():
+        if place := subjects.parse_dead_letter_subject(subject):
+            groups[place.group] += count
+    return groups

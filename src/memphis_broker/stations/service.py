@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from memphis.wire import subjects
@@ -13,6 +13,7 @@ from memphis.wire.models import (
     GroupInfo,
     PartitionInfo,
     Purged,
+    StationConfigure,
     StationCreate,
     StationDescription,
     StationGet,
@@ -133,9 +134,14 @@ class StationService:
             if state is None:
                 raise model.not_found(station.station)
             groups.extend(await self._durables.states(stream_name, state.consumers))
-            return _partition_info(partition, state)
+            given_back = subjects.redrives_filter(station.station, partition)
+            counts = await self._streams.counts(stream_name, given_back)
+            return _partition_info(partition, state, sum(counts.values()))
 
         partitions = await for_each(station.partitions, look)
+        dead = await self._streams.counts(
+            subjects.DEAD_LETTER_STREAM, subjects.dead_letters_filter(station.id)
+        )
         return StationInfo(
             name=station.name,
             options=station.options,
@@ -143,7 +149,8 @@ class StationService:
             messages=sum(partition.messages for partition in partitions),
             bytes=sum(partition.bytes for partition in partitions),
             partitions=partitions,
-            groups=_merge_groups(groups),
+            groups=_merge_groups(groups, model.dead_letters_by_group(dead)),
+            dead_letters=model.dead_letter_counts(dead),
         )
 
     async def page(self, request: StationList) -> StationPage:
@@ -166,9 +173,44 @@ class StationService:
         )
 
     async def purge(self, request: StationPurge) -> Purged:
-        """Delete the messages of every partition. Dead letters stay."""
+        """Delete the messages of every partition. Dead letters stay, also those given back to a group."""
         station = await self.ready(StationName.parse(request.name))
-        return Purged(messages=sum(await for_each(station.stream_names, self._streams.purge)))
+
+        async def purge(partition: int) -> int:
+            name = subjects.stream_name(station.station, partition)
+            given_back = subjects.redrives_filter(station.station, partition)
+            if not await self._streams.counts(name, given_back):
+                return await self._streams.purge(name)
+            # Slower, because the engine looks at each message.
+            final = subjects.final_subject(station.station, partition)
+            return await self._streams.purge(name, subject=final)
+
+        return Purged(messages=sum(await for_each(station.partitions, purge)))
+
+    async def configure(self, request: StationConfigure) -> StationDescription:
+        """Change what becomes of a station's dead letters, and tell its clients.
+
+        A dls_station that does not exist is created with the defaults.
+
+        Raises:
+            Refusal: ``INVALID_DLS_STATION`` as well.
+        """
+        name = StationName.parse(request.name)
+        wanted = request.model_dump(exclude_none=True, exclude={"name"})
+        if dls_station := wanted.get("dls_station"):
+            model.check_dls_station(name, dls_station)
+            await self.ready(name)  # before anything is made for a station that is not there
+            wanted["dls_station"] = str(StationName.parse(dls_station))
+            await self.open(StationName.parse(dls_station))
+        station = await self._lifecycle.change(name, lambda o: o.model_copy(update=wanted))
+        if station is None:
+            raise model.not_found(name)
+        return await self.describe(station)
+
+    async def all_ready(self) -> list[StationRecord]:
+        """Every station that is ready, in no order."""
+        stations = await self._lifecycle.all()
+        return [station for station in stations if station.state is StationState.READY]
 
     async def remove(self, request: StationRemove) -> Done:
         """Delete a station, its messages and its groups, and tell its clients.
@@ -236,17 +278,20 @@ class StationService:
         return {state.name: state for state in states if state is not None}
 
 
-def _partition_info(partition: int, state: StreamState) -> PartitionInfo:
+def _partition_info(partition: int, state: StreamState, given_back: int) -> PartitionInfo:
+    """Dead letters that were given back to a group are no messages of the station."""
     return PartitionInfo(
         number=partition,
-        messages=state.messages,
+        messages=max(0, state.messages - given_back),
         bytes=state.bytes,
         first_sequence=state.first_sequence,
         last_sequence=state.last_sequence,
     )
 
 
-def _merge_groups(durables: Iterable[DurableState]) -> list[GroupInfo]:
+def _merge_groups(
+    durables: Iterable[DurableState], dead_letters: Mapping[str, int]
+) -> list[GroupInfo]:
     """Groups summed over the partitions, in the order of their names; other durables left out."""
     members: dict[str, list[DurableState]] = {}
     for durable in durables:
@@ -258,6 +303,7 @@ def _merge_groups(durables: Iterable[DurableState]) -> list[GroupInfo]:
             pending=sum(durable.pending for durable in members[name]),
             unacknowledged=sum(durable.unacknowledged for durable in members[name]),
             redelivered=sum(durable.redelivered for durable in members[name]),
+            dead_letters=dead_letters.get(name, 0),
         )
         for name in sorted(members)
     ]

@@ -32,6 +32,7 @@ def native_permissions(user: UserName, connection_id: str | None) -> Permissions
             subjects.PULL_ALL,
             subjects.ACK_ALL,
             subjects.SCHEMA_FAILURES_ALL,
+            subjects.POISON_ALL,
         ),
         subscribe=(
             f"{inbox}.>",

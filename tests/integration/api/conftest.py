@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,12 +71,17 @@ class Engine:
 
     @asynccontextmanager
     async def app(
-        self, *, alone: bool = True, serve: bool = True, **options: Any
+        self,
+        *,
+        alone: bool = True,
+        serve: bool = True,
+        settings: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> AsyncIterator[App]:
         """A control plane that has recovered, and serves unless told not to."""
-        settings = Settings() if alone else Settings(engine=self.url)
+        chosen = Settings(**{**({} if alone else {"engine": self.url}), **(settings or {})})
         async with self.connections(**options) as connections:
-            app = App(connections, settings)
+            app = App(connections, chosen)
             await app.recover()
             try:
                 if serve:
@@ -171,11 +176,11 @@ StreamNames = Callable[[], Awaitable[list[str]]]
 
 @pytest.fixture
 def stream_names(client: Client) -> StreamNames:
-    """The streams in the clients' account, without the one for dead letters."""
+    """The streams in the clients' account, without those for dead letters."""
 
     async def names() -> list[str]:
         infos = await client.jetstream().streams_info()
         found = [info.config.name or "" for info in infos]
-        return sorted(name for name in found if name != "memphis_dead_letters")
+        return sorted(name for name in found if not name.startswith("memphis_"))
 
     return names

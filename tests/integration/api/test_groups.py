@@ -1,4 +1,4 @@
-"""Consumer groups and dead letters through real requests."""
+"""Consumer groups through real requests."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import pytest
 from nats.aio.client import Client
 
 from memphis.types import Retention
-from memphis.wire import headers
 from memphis.wire.errors import ErrorCode
 from memphis.wire.models import (
-    DeadLetterAdd,
     GroupJoin,
     GroupLeave,
     StationCreate,
@@ -25,7 +23,6 @@ from memphis.wire.models import (
 )
 from memphis.wire.names import GroupName, StationName
 from memphis.wire.subjects import members_subject
-from memphis_broker.app import App
 from memphis_broker.engine.durables import Durables
 from memphis_broker.groups import model, service
 from memphis_broker.groups.model import Limits
@@ -76,6 +73,11 @@ async def listening(engine: Engine) -> AsyncIterator[Client]:
         yield member
 
 
+def limits_of(config: Any) -> tuple[float, int]:
+    """Ack time in seconds and deliveries, as a group has them."""
+    return config.ack_wait, int(config.metadata["memphis.group.deliveries_max"])
+
+
 def join(**options: Any) -> GroupJoin:
     return GroupJoin(station=STATION, group=GROUP, **options)
 
@@ -86,7 +88,9 @@ async def test_join_makes_the_station_and_the_group(ask: Asker, client: Client):
     assert (joined["created"], joined["station"]["partitions"]) == (True, [1])
     config = (await client.jetstream().consumer_info("s#x$1", "g#one")).config
     assert config.filter_subjects == ["s#x$1.final", "s#x$1.redrive.g#one"]
-    assert (config.ack_wait, config.max_deliver, config.ack_policy) == (1.5, 7, "explicit")
+    # The engine itself has no limit: it would forget what it gives up.
+    assert (config.ack_wait, config.max_deliver, config.ack_policy) == (1.5, -1, "explicit")
+    assert (config.metadata or {})["memphis.group.deliveries_max"] == "7"
     assert (config.max_ack_pending, config.deliver_policy) == (-1, "all")
     assert (config.metadata or {})["memphis.group"] == "g.one"
 
@@ -102,7 +106,7 @@ async def test_join_again_keeps_the_position_and_sets_the_limits(ask: Asker, cli
     assert again["created"] is False
     assert await read_all(client, 2) == [0, 1]
     config = (await client.jetstream().consumer_info("s#x$2", "g#one")).config
-    assert (config.ack_wait, config.max_deliver) == (9, 3)
+    assert limits_of(config) == (9, 3)
     assert (config.metadata or {})["memphis.group"] == "g.one"
 
 
@@ -126,11 +130,11 @@ async def test_a_joining_member_does_not_change_the_limits_under_the_others(
             second = await ask.ok(join(**other))
         assert {key: second[key] for key in asked} == asked
         config = (await client.jetstream().consumer_info("s#x$1", "g#one")).config
-        assert (config.ack_wait, config.max_deliver) == (60, 9)
+        assert limits_of(config) == (60, 9)
         third = await ask.ok(join(**other, listening=True))
     assert {key: third[key] for key in asked} == other
     config = (await client.jetstream().consumer_info("s#x$1", "g#one")).config
-    assert (config.ack_wait, config.max_deliver) == (0.1, 1)
+    assert limits_of(config) == (0.1, 1)
 
 
 async def test_a_partition_that_is_added_gets_the_limits_of_the_living(
@@ -310,57 +314,3 @@ async def test_groups_work_with_ack_based_retention(ask: Asker, client: Client):
     await fill(client, [1])
     assert (await ask.ok(StationInfoGet(name=STATION)))["messages"] == 1
     assert await read_all(client, 1) == [0]
-
-
-def dead_letter(**values: Any) -> DeadLetterAdd:
-    given = {"station": STATION, "group": GROUP, "partition": 1, "sequence": 1, **values}
-    return DeadLetterAdd(**given)
-
-
-async def test_a_dead_letter_is_stored_once_with_all_that_matters(ask: Asker, client: Client):
-    """Payload and headers are kept, the story is added, and a retry stores nothing more."""
-    await ask.ok(join())
-    js = client.jetstream()
-    sent = {"Nats-Msg-Id": "one", "msg-id": "one", "trace": "ünïcode"}
-    await js.publish("s#x$1.in", b"\x00payload", headers=sent)
-    request = dead_letter(reason="cannot\r\nparse", deliveries=2)
-    for _ in range(2):
-        assert await ask.ok(request) == {"stored": True}
-    state = (await js.stream_info("memphis_dead_letters")).state
-    assert state.messages == 1
-    kept = await js.get_msg("memphis_dead_letters", state.last_seq, direct=True)
-    assert kept.subject == "$memphis.dead_letters.s#x.1.g#one.poison"
-    assert kept.data == b"\x00payload"
-    found = kept.headers or {}
-    assert (found["trace"], found["msg-id"]) == ("ünïcode", "one")
-    assert found[headers.MESSAGE_ID].endswith("/1/1/g#one")
-    assert found[headers.DEAD_LETTER_STATION] == "s.x"
-    assert found[headers.DEAD_LETTER_PARTITION] == found[headers.DEAD_LETTER_SEQUENCE] == "1"
-    assert found[headers.DEAD_LETTER_GROUP] == "g.one"
-    assert found[headers.DEAD_LETTER_REASON] == "cannot parse"
-    assert found[headers.DEAD_LETTER_DELIVERIES] == "2"
-    assert found[headers.DEAD_LETTER_TIME]
-
-
-async def test_a_message_too_large_with_its_story_is_refused_and_the_broker_lives(
-    ask: Asker, client: Client
-):
-    """The engine would close the connection of whoever sends too much; the broker does not."""
-    await ask.ok(join())
-    await client.jetstream().publish("s#x$1.in", b"x" * client.max_payload)
-    assert await ask.refused(dead_letter()) == ErrorCode.ENGINE_REFUSED
-    assert (await ask.ok(StationInfoGet(name=STATION)))["messages"] == 1
-
-
-async def test_dead_letters_that_cannot_be_are_refused(ask: Asker, client: Client, app: App):
-    """No station, no group, no partition, no message: each has its number; an opt-out stores none."""
-    assert await ask.refused(dead_letter()) == ErrorCode.STATION_NOT_FOUND
-    options = StationOptions(send_poison_msg_to_dls=False)
-    await ask.ok(StationCreate(name=STATION, options=options))
-    assert await ask.refused(dead_letter()) == ErrorCode.GROUP_NOT_FOUND
-    await ask.ok(join())
-    assert await ask.refused(dead_letter(partition=2)) == ErrorCode.MESSAGE_NOT_FOUND
-    assert await ask.ok(dead_letter()) == {"stored": False}
-    await ask.ok(GroupJoin(station="kept", group=GROUP))
-    assert await ask.refused(dead_letter(station="kept")) == ErrorCode.MESSAGE_NOT_FOUND
-    assert (await client.jetstream().stream_info("memphis_dead_letters")).state.messages == 0

@@ -11,7 +11,7 @@ import nats.errors
 import pytest
 from nats.aio.client import Client
 
-from memphis.wire import models, schemas
+from memphis.wire import dead_letters, models, schemas
 from memphis.wire.errors import ErrorCode
 from memphis.wire.models import Request, StationCreate, StationGet, StationInfoGet, StationList
 from memphis.wire.subjects import API_PREFIX, api_subject
@@ -24,7 +24,7 @@ SECRET = "do-not-echo-this"
 
 REQUESTS = [
     found
-    for found in {**vars(models), **vars(schemas)}.values()
+    for found in {**vars(models), **vars(schemas), **vars(dead_letters)}.values()
     if isinstance(found, type) and issubclass(found, Request) and getattr(found, "noun", "")
 ]
 
@@ -71,7 +71,8 @@ def valid(request_type: type[Request]) -> dict[str, Any]:
         "type": "json",
         "content": "{}",
         "partition": 1,
-        "sequence": 1,
+        "id": 1,
+        "since": "2026-01-01T00:00:00Z",
     }
     fields = request_type.model_fields
     return {name: value for name, value in values.items() if name in fields}
@@ -91,10 +92,16 @@ def wrong_bodies(request_type: type[Request]) -> list[bytes]:
             json.dumps({**good, name: value}).encode()
             for value in STRANGE_VALUES
             if not isinstance(value, str) and value not in ({}, -1)
-            if not (field.annotation is bool and isinstance(value, bool))
+            if not (
+                isinstance(value, bool) and bool in (field.annotation, *get_args(field.annotation))
+            )
+            # A number is a time as well, in seconds.
+            if not (name == "since" and isinstance(value, float))
             if not (value is None and type(None) in get_args(field.annotation))
         )
-        bodies.append(json.dumps({**good, name: SECRET * 40_000}).encode())
+        # A payload may be of any length; what is wrong with it is no matter of the form.
+        if name != "payload":
+            bodies.append(json.dumps({**good, name: SECRET * 40_000}).encode())
     return bodies
 
 

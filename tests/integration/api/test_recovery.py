@@ -115,6 +115,7 @@ async def test_a_stream_that_is_not_ours_is_left_alone(app: App, client: Client)
     assert await ask.refused(request) == ErrorCode.ENGINE_REFUSED
     assert [s.config.name for s in await client.jetstream().streams_info()] == [
         "memphis_dead_letters",
+        "memphis_given_up",
         "s#x$2",
     ]
 

@@ -158,7 +158,13 @@ def test_follow_outlives_engine_and_broker(
     def is_all_acknowledged() -> bool:
         found = memphis("station", "info", station, "--json")
         return found.returncode == 0 and json.loads(found.stdout)["groups"] == [
-            {"name": "readers", "pending": 0, "unacknowledged": 0, "redelivered": 0}
+            {
+                "name": "readers",
+                "pending": 0,
+                "unacknowledged": 0,
+                "redelivered": 0,
+                "dead_letters": 0,
+            }
         ]
 
     with following(station, fresh_broker.port, tmp_path) as follower:

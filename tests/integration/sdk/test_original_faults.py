@@ -3,9 +3,6 @@
 Those of schemas are in `test_schemas.py`, `test_schema_changes.py` and `test_schema_dead_letters.py`.
 Not here, because what they are about comes later:
 
-- dead letters are stored, not given back yet: lists of returned messages without a limit, messages
-  both handed to the handler and kept for a fetch, ``nack`` of such a message, a dead consumer that
-  still swallows them;
 - the protocol of the original's clients and its gateway: the broker's own faults there.
 """
 
@@ -31,11 +28,13 @@ from memphis import (
     MemphisUsageError,
     Message,
 )
+from memphis._core.dead_letters import GroupDeadLetters
 from memphis.message import MessageSource
 from memphis.transport.protocol import MSG
 from memphis.wire.errors import ErrorCode
 from memphis.wire.names import GroupName, StationName
 from memphis.wire.subjects import ingest_subject
+from tests.fixtures.faults import standing_still
 from tests.fixtures.proxy import CuttingProxy
 from tests.fixtures.sdk import connect
 from tests.integration.sdk.helpers import (
@@ -377,9 +376,10 @@ async def test_a_dead_letter_is_stored_first(fresh_broker):
         await fill(await memphis.producer("s", "p"), range(1))
         consumer = await memphis.consumer("s", "c", max_ack_time_ms=600_000)
         message = await read_one(consumer)
-        await asyncio.to_thread(fresh_broker.kill)
-        with pytest.raises(MemphisConnectError):
-            await message.dead_letter("why")
+        async with standing_still(fresh_broker):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await message.dead_letter("why")
         # Not settled: it can still be handed back, and comes again.
         await message.nack()
         assert (await read_one(consumer)).delivery_count == 2
@@ -412,9 +412,9 @@ async def test_getters_raise(memphis, name):
     await memphis.station(name)
     session = memphis._session
     state = next(iter(session.states._states.values()))
-    source = MessageSource(
-        session.connection, session.rpc, session.codecs, state, GroupName.parse("g")
-    )
+    group = GroupName.parse("g")
+    dead_letters = GroupDeadLetters(session.connection, session.publisher, state, group, 2)
+    source = MessageSource(session.connection, session.codecs, state, group, dead_letters)
     odd = Message(source, 1, (MSG, 1, b"stored", b"not.a.delivery", b"", b""))
     for getter in (odd.get_sequence_number, odd.get_timesent):
         with pytest.raises((IndexError, ValueError)):

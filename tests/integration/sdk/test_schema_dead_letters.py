@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 
 from memphis import Headers, Memphis, MemphisSchemaError
+from memphis.wire.dead_letters import read_label
 from memphis_broker.testing import BrokerProcess
 from tests.fixtures.broker import BrokerFactory
 from tests.fixtures.engine import Engine
@@ -75,9 +76,10 @@ async def test_it_is_kept_whole_before_the_error_is_raised(memphis: Memphis, str
     assert letter.headers["colour"] == "blue"
     assert letter.headers["msg-id"] == "7"
     assert letter.headers["$memphis_producedBy"] == "shop"
-    assert letter.headers["$memphis_deadLetterStation"] == "s.one"
-    assert letter.headers["$memphis_deadLetterKind"] == "schema"
-    assert letter.headers["$memphis_deadLetterReason"] in str(refused.value)
+    label = read_label(letter.headers["$memphis_deadLetter"])
+    assert label is not None
+    assert (label.station, label.kind) == ("s.one", "schema")
+    assert label.failures[0].reason in str(refused.value)
     assert "$memphis_schema" not in letter.headers
     assert (await (await memphis.existing_station("s.one")).info()).messages == 0
 

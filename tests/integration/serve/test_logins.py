@@ -148,7 +148,7 @@ async def test_subscriptions_that_are_forbidden(broker: BrokerProcess, subject: 
         "$JS.API.STREAM.NAMES", "$JS.API.CONSUMER.CREATE.x", "$JS.API.DIRECT.GET.x",
         "$KV.memphis.x", "station$1.final", "station$1.redrive.group", "_INBOX.other.x",
         "$SYS.REQ.USER.AUTH", "$SYS.REQ.SERVER.PING", "$memphis.members.a.b", "$memphis.updates.a",
-        "free",
+        "free", "$memphis.dead_letters.-.0.-.malformed",
     ],
 )  # fmt: skip
 async def test_publishing_that_is_forbidden(broker: BrokerProcess, subject: str) -> None:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memphis.types import Retention, Storage
+from memphis.wire.dead_letters import Failure, Label
 from memphis.wire.errors import ErrorCode, Refusal
-from memphis.wire.models import DeadLetterAdd, GroupJoin, StationOptions
+from memphis.wire.models import GroupJoin, StationOptions
 from memphis.wire.names import GroupName, InvalidNameError, SchemaName, StationName
 from memphis_broker.dead_letters import model as dead_letters
 from memphis_broker.engine import durables, streams
@@ -88,7 +89,8 @@ def test_every_valid_station_maps_to_streams(
     made = record().model_copy(update={"options": options})
     spec = stations.partition_stream(made, partitions, acknowledge_early=early)
     assert spec.name == f"s#x${partitions}"
-    for limit, wanted in ((spec.messages_max, "messages"), (spec.bytes_max, "bytes")):
+    limits = ((spec.messages_per_subject_max, "messages"), (spec.bytes_max, "bytes"))
+    for limit, wanted in limits:
         assert (limit is not None) == (kind.value == wanted)
         if limit is not None:
             assert value <= limit * partitions < value + partitions
@@ -141,15 +143,21 @@ async def test_the_newest_messages_are_found_as_by_brute_force(
     stored: dict[int, list[int]] = {p: [] for p in first}
     for partition, time in zip(order, times, strict=True):
         stored[partition].append(time)
-    held = {p: groups.Bounds(first[p], first[p] + len(stored[p]) - 1) for p in first}
+    held = {
+        p: groups.Held(
+            groups.Point(first[p], len(stored[p])), groups.Point(first[p] + len(stored[p]), 0)
+        )
+        for p in first
+    }
 
-    async def sequences_at(open_ones: Any, time_ns: int) -> dict[int, int]:
-        return {p: first[p] + sum(t < time_ns for t in stored[p]) for p in open_ones}
+    async def points_at(open_ones: Any, time_ns: int) -> dict[int, groups.Point]:
+        older = {p: sum(t < time_ns for t in stored[p]) for p in open_ones}
+        return {p: groups.Point(first[p] + n, len(stored[p]) - n) for p, n in older.items()}
 
     between = (min(times, default=0) - 5, max(times, default=0) + 5)
-    starts = await groups.starts_of_newest(held, wanted, between, sequences_at)
+    starts = await groups.starts_of_newest(held, wanted, between, points_at)
     taken = [t for p in first for t in stored[p][starts[p] - first[p] :]]
-    assert all(held[p].first <= starts[p] <= held[p].last + 1 for p in held)
+    assert all(h.first.sequence <= starts[p] <= h.end.sequence for p, h in held.items())
     assert sorted(taken) == sorted(times)[max(0, len(times) - wanted) :]
 
 
@@ -213,8 +221,43 @@ def test_keys_of_schemas_are_their_own(one: str, other: str):
 
 def test_a_dead_letter_carries_no_header_of_the_engine():
     """The original's message id and schedule spoke of another stream."""
-    original = StoredMessage("s$1.final", 4, {"Nats-TTL": "1s", "nats-x": "y", "k": "v"}, b"", "t")
-    request = DeadLetterAdd(station="s", partition=1, sequence=4, group="g", reason="a\r\nb")
-    found = dead_letters.headers_of(record("s"), request, GroupName.parse("g"), original)
+    label = Label(
+        station="s", station_id="life", partition=1, sequence=4, group="g", kind="poison",
+        failures=[Failure(reason="ü", at=LONG_AGO)],
+    )  # fmt: skip
+    original = {"Nats-TTL": "1s", "nats-x": "y", "k": "v", "$memphis_deadLetter": "old"}
+    found = dead_letters.headers_of(label, original)
     assert {key for key in found if key.lower().startswith("nats-")} == {"Nats-Msg-Id"}
-    assert (found["k"], found["Nats-Msg-Id"]) == ("v", "life/1/4/g")
+    assert (found["k"], found["Nats-Msg-Id"]) == ("v", "life/1/4/g/0/0")
+    stored = StoredMessage(dead_letters.subject_of(label), 9, found, b"x", "2026-01-01T00:00:00.5Z")
+    letter = dead_letters.read(stored)
+    assert (letter.label, letter.headers, letter.id) == (label, {"k": "v"}, 9)
+
+
+@pytest.mark.parametrize(
+    ("subject", "change"),
+    [
+        ("$memphis.dead_letters.life.1.g.poison", {"station_id": "other"}),
+        ("$memphis.dead_letters.life.1.g.poison", {"partition": 2}),
+        ("$memphis.dead_letters.life.1.g.poison", {"group": ""}),
+        ("$memphis.dead_letters.life.1.g.poison", {"group": "no good"}),
+        ("$memphis.dead_letters.life.1.g.poison", {"station": "no good"}),
+        ("$memphis.dead_letters.life.1.g.poison", {"kind": "schema"}),
+        ("$memphis.dead_letters.life.1.-.poison", {"group": ""}),
+        ("$memphis.dead_letters.life.1.g.poison", {"sequence": 0}),
+        ("$memphis.dead_letters.life.x.g.poison", {}),
+        ("$memphis.dead_letters.life.1.g.odd", {}),
+        ("$memphis.dead_letters.life.1.g", {}),
+    ],
+    ids=str,
+)
+def test_what_contradicts_itself_is_malformed(subject: str, change: dict[str, Any]):
+    """A label has to say what the subject says, by which it is found."""
+    label = Label(
+        station="s", station_id="life", partition=1, sequence=4, group="g", kind="poison",
+        failures=[Failure(reason="r", at=LONG_AGO)],
+    ).model_copy(update=change)  # fmt: skip
+    headers = dead_letters.headers_of(label, {})
+    letter = dead_letters.read(StoredMessage(subject, 1, headers, b"", "2026-01-01T00:00:00Z"))
+    assert letter.label.kind == "malformed"
+    assert letter.group is None
