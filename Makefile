@@ -14,10 +14,10 @@ ORIGINAL_READY := $(ORIGINAL)/.ready-memphis-py
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format bench chaos flights clean
+.PHONY: help demo serve test check format bench chaos chaos-dead-letters flights clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUN_READY) ## Stream a week of real flights through a broker and count every one
 	@$(BIN)/memphis demo
@@ -44,6 +44,9 @@ bench: $(BENCH_READY) $(ORIGINAL_READY) ## Measure this SDK beside its peers; so
 
 chaos: $(DEV_READY) ## Stream a year of flights while broker and engine are killed
 	@$(BIN)/python -m tests.chaos.flights $(ARGS)
+
+chaos-dead-letters: $(DEV_READY) ## Follow each message of failing groups while brokers are killed
+	@$(BIN)/python -m tests.chaos.dead_letters $(ARGS)
 
 flights: chaos
 

@@ -23,6 +23,7 @@ from memphis_broker.dead_letters.service import DeadLetterService
 from memphis_broker.dead_letters.store import DeadLetterStore
 from memphis_broker.dead_letters.sweep import Sweeper
 from memphis_broker.dead_letters.work import DeadLetterWork
+from memphis_broker.engine.bulk import Bulk
 from memphis_broker.engine.durables import Durables
 from memphis_broker.engine.endpoints import Client, Endpoints, FixedReplies
 from memphis_broker.engine.messaging import ClientMessaging
@@ -57,6 +58,10 @@ class Connections(Protocol):
     @property
     def clients(self) -> Client:
         """Inside the clients' account: streams and consumers live here."""
+
+    @property
+    def bulk(self) -> Bulk:
+        """For many messages at once, in the same account."""
 
     @property
     def durability(self) -> Durability:
@@ -97,12 +102,20 @@ class App:
 
         given_up = WorkQueue(connections.clients, GIVEN_UP_STREAM, "intake")
         intake = Intake(given_up, stations, streams, durables, _now)
-        sweeper = Sweeper(stations, streams, durables, intake, _now)
+        sweeper = Sweeper(stations, streams, durables, intake, connections.bulk, _now)
         groups = GroupService(stations, streams, durables, messaging, sweeper.take_back)
-        store = DeadLetterStore(streams)
+        store = DeadLetterStore(streams, connections.bulk)
         intents = RecordStore(connections.control, _REDRIVES_BUCKET, replicas)
         redriver = Redriver(
-            store, intents, stations, groups, self._schemas, examiner, streams, _now, sweeper.watch
+            store,
+            intents,
+            stations,
+            groups,
+            self._schemas,
+            examiner,
+            connections.bulk,
+            _now,
+            sweeper.watch,
         )
         dead_letters = DeadLetterService(
             store, redriver, stations, self._schemas, examiner, streams

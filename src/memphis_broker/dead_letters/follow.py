@@ -7,10 +7,11 @@ done twice after a kill does no harm: a copy carries an id, and a notification m
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Final
 
 from memphis.wire import headers, subjects
-from memphis.wire.dead_letters import read_label
+from memphis.wire.dead_letters import Label, read_label
 from memphis.wire.errors import ErrorCode, Refusal
 from memphis.wire.names import InvalidNameError, StationName
 from memphis_broker.dead_letters import model
@@ -52,11 +53,32 @@ class Follower:
         batch = await self._work.take(_BATCH, _WAIT_S)
         if not batch:
             return
-        stations = {station.id: station for station in await self._stations.all_ready()}
-        await for_each(batch, lambda work: self._see_to(work, stations))
+        labels = [read_label(work.headers.get(headers.DEAD_LETTER)) for work in batch]
+        stations = await self._stations_of(label for label in labels if label is not None)
 
-    async def _see_to(self, work: Work, stations: dict[str, StationRecord]) -> None:
-        label = read_label(work.headers.get(headers.DEAD_LETTER))
+        async def see_to(pair: tuple[Work, Label | None]) -> None:
+            await self._see_to(*pair, stations)
+
+        await for_each(zip(batch, labels, strict=True), see_to)
+
+    async def _stations_of(self, labels: Iterable[Label]) -> dict[str, StationRecord]:
+        """The stations that these are from, by their ids, without those that are gone."""
+        found: dict[str, StationRecord] = {}
+        for name in {label.station for label in labels}:
+            try:
+                station = await self._stations.ready(StationName.parse(name))
+            except InvalidNameError:
+                continue
+            except Refusal as refusal:
+                if refusal.code is ErrorCode.STATION_NOT_FOUND:
+                    continue
+                raise
+            found[station.id] = station
+        return found
+
+    async def _see_to(
+        self, work: Work, label: Label | None, stations: dict[str, StationRecord]
+    ) -> None:
         place = subjects.parse_dead_letter_subject(work.subject)
         try:
             if label is not None and label.replaces:

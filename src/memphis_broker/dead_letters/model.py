@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from memphis.wire import headers, subjects
@@ -53,11 +54,6 @@ class DeadLetter(NamedTuple):
     stored_at: str
 
     @property
-    def group(self) -> GroupName | None:
-        """Whose it is; None for one that failed its schema, or is malformed."""
-        return GroupName.parse(self.label.group) if self.label.group else None
-
-    @property
     def producer(self) -> str:
         """Who produced it, by its own word."""
         return self.headers.get(headers.PRODUCED_BY, _PRODUCER_UNKNOWN)
@@ -65,7 +61,7 @@ class DeadLetter(NamedTuple):
 
 def read(message: StoredMessage) -> DeadLetter:
     """A stored message as a dead letter; what does not say what it is, is a malformed one."""
-    place = subjects.parse_dead_letter_subject(message.subject)
+    place = _place_of(message.subject)
     label = read_label(message.headers.get(headers.DEAD_LETTER))
     if label is None or place is None or not _agree(label, place):
         label = _malformed(message, label)
@@ -78,14 +74,25 @@ def read(message: StoredMessage) -> DeadLetter:
 def _agree(label: Label, place: subjects.DeadLetterPlace) -> bool:
     """Whether a label says what its subject says, by which it is found; and nothing that cannot be."""
     said = (label.station_id, label.partition, label.group, label.kind)
-    try:
-        StationName.parse(label.station)
-        if label.group:
-            GroupName.parse(label.group)
-    except InvalidNameError:
+    if not _are_names(label.station, label.group):
         return False
     is_whole = label.kind != subjects.KIND_POISON or bool(label.group and label.sequence > 0)
     return is_whole and said == tuple(place)
+
+
+# The same few come again and again, and hundreds of thousands of times in one redrive.
+_place_of = lru_cache(4096)(subjects.parse_dead_letter_subject)
+
+
+@lru_cache(4096)
+def _are_names(station: str, group: str) -> bool:
+    try:
+        StationName.parse(station)
+        if group:
+            GroupName.parse(group)
+    except InvalidNameError:
+        return False
+    return True
 
 
 def _malformed(message: StoredMessage, label: Label | None) -> Label:
@@ -133,7 +140,11 @@ def headers_of(label: Label, carried: Mapping[str, str], message_id: str = "") -
 def given_back(letter: DeadLetter) -> dict[str, str]:
     """The headers of a dead letter that goes back to its group, with its story."""
     label = letter.label.model_copy(update={"round": letter.label.round + 1, "replaces": 0})
-    return headers_of(label, letter.headers, f"redrive/{_key(letter)}")
+    return {
+        headers.MESSAGE_ID: f"redrive/{_key(letter)}",
+        headers.DEAD_LETTER: write_label(label),
+        **letter.headers,
+    }
 
 
 def anew(letter: DeadLetter, schema_mark: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -20,15 +20,15 @@ from memphis.wire import subjects
 from memphis.wire.dead_letters import DeadLetterRefused
 from memphis.wire.errors import ErrorCode, Refusal
 from memphis.wire.headers import MESSAGE_ID
-from memphis.wire.names import SchemaName, StationName
+from memphis.wire.names import GroupName, SchemaName, StationName
 from memphis.wire.partitions import partition_for_key
 from memphis.wire.schemas import SchemaVersionGet, write_mark
 from memphis_broker.dead_letters import model
 from memphis_broker.dead_letters.model import DeadLetter
 from memphis_broker.dead_letters.store import DeadLetterStore
+from memphis_broker.engine.bulk import Bulk, NewMessage
 from memphis_broker.engine.concurrency import for_each
 from memphis_broker.engine.records import Record, RecordConflictError, RecordStore
-from memphis_broker.engine.streams import NewMessage, Streams
 from memphis_broker.groups.service import GroupService
 from memphis_broker.schemas.examination import Examiner
 from memphis_broker.schemas.service import SchemaService
@@ -40,6 +40,10 @@ logger = logging.getLogger(__name__)
 _LEFT_BEHIND_S: Final = 60.0
 """A batch takes less; one that is older has lost its broker."""
 _AT_ONCE: Final = 128
+
+
+Delete = Callable[[Sequence[int]], Awaitable[None]]
+"""Deletes these dead letters."""
 
 
 class _Intent(BaseModel):
@@ -70,7 +74,7 @@ class Redriver:
         groups: GroupService,
         schemas: SchemaService,
         examiner: Examiner,
-        streams: Streams,
+        bulk: Bulk,
         now: Callable[[], datetime],
         given_back: Callable[[StationRecord], None],
     ) -> None:
@@ -81,12 +85,16 @@ class Redriver:
         self._groups = groups
         self._schemas = schemas
         self._examiner = examiner
-        self._streams = streams
+        self._bulk = bulk
         self._now = now
         self._given_back = given_back
 
-    async def move(self, letters: Sequence[DeadLetter], target: str) -> list[DeadLetterRefused]:
+    async def move(
+        self, letters: Sequence[DeadLetter], target: str, delete: Delete | None = None
+    ) -> list[DeadLetterRefused]:
         """Give these back, to their groups or as new messages into the station ``target``.
+
+        ``delete`` is called with the ids of those that are stored anew; None: one is deleted after another.
 
         Returns:
             Those that could not be, and why; they stay as they are.
@@ -101,7 +109,7 @@ class Redriver:
         intent = _Intent(ids=list(plans), target=target, begun_at=self._now())
         key = uuid.uuid4().hex
         revision = await self._intents.write(key, intent.model_dump_json().encode(), 0)
-        refused += await self._carry_out(plans)
+        refused += await self._carry_out(plans, delete or self._delete)
         await self._intents.erase(key, revision)
         return refused
 
@@ -126,7 +134,7 @@ class Redriver:
             if intent.target:
                 place = await self._stations.ready(StationName.parse(intent.target))
             plans, refused = await self._plan(letters, place)
-            refused += await self._carry_out(plans)
+            refused += await self._carry_out(plans, self._delete)
         except Refusal as refusal:
             if refusal.code is ErrorCode.ENGINE_UNAVAILABLE:
                 raise
@@ -159,10 +167,12 @@ class Redriver:
                 plans[letter.id] = outcome
         return dict(sorted(plans.items())), refused
 
-    async def _carry_out(self, plans: dict[int, _Destination]) -> list[DeadLetterRefused]:
+    async def _carry_out(
+        self, plans: dict[int, _Destination], delete: Delete
+    ) -> list[DeadLetterRefused]:
         for destination in plans.values():
             self._given_back(destination.station)  # first, so that it is known whatever follows
-        outcomes = await self._streams.append_all([plan.message for plan in plans.values()])
+        outcomes = await self._bulk.append_all([plan.message for plan in plans.values()])
         refused, done = [], []
         for letter_id, refusal in zip(plans, outcomes, strict=True):
             if refusal is None:
@@ -171,8 +181,11 @@ class Redriver:
                 refused.append(
                     DeadLetterRefused(id=letter_id, code=int(refusal.code), reason=refusal.text)
                 )
-        await for_each(done, self._store.delete, _AT_ONCE)
+        await delete(done)
         return refused
+
+    async def _delete(self, ids: Sequence[int]) -> None:
+        await for_each(ids, self._store.delete, _AT_ONCE)
 
 
 class _Planner:
@@ -190,7 +203,8 @@ class _Planner:
         self._schemas = schemas
         self._examiner = examiner
         self._found: dict[str, StationRecord | Refusal] = {}
-        self._groups_found: dict[tuple[str, int, str], bool] = {}
+        self._subjects: dict[tuple[str, int, str], str] = {}
+        """Where each group is given dead letters back in a partition; empty: it is not there."""
 
     async def origin(self, letter: DeadLetter) -> StationRecord:
         """The station that a dead letter is from, in the life that it is from.
@@ -232,20 +246,22 @@ class _Planner:
         """
         _check_payload(letter)
         station = await self.origin(letter)
-        label, group = letter.label, letter.group
-        assert group is not None, "a poison dead letter has a group, or it is read as malformed"
+        label = letter.label
         place = (station.id, label.partition, label.group)
-        if place not in self._groups_found:
-            self._groups_found[place] = await self._groups.exists(station, label.partition, group)
-        if not self._groups_found[place]:
+        if place not in self._subjects:
+            group = GroupName.parse(label.group)
+            is_there = await self._groups.exists(station, label.partition, group)
+            subject = subjects.redrive_subject(station.station, label.partition, group)
+            self._subjects[place] = subject if is_there else ""
+        if not self._subjects[place]:
             raise Refusal(
                 ErrorCode.GROUP_NOT_FOUND,
                 f"the dead letter {letter.id} cannot be given back: the station {label.station} has "
                 f"no consumer group {label.group} any more; start a consumer of it, or name a "
                 "station to put it into",
             )
-        subject = subjects.redrive_subject(station.station, label.partition, group)
-        return _Destination(station, NewMessage(subject, letter.payload, model.given_back(letter)))
+        message = NewMessage(self._subjects[place], letter.payload, model.given_back(letter))
+        return _Destination(station, message)
 
     async def to_stations(
         self, letters: Sequence[tuple[DeadLetter, StationRecord]]

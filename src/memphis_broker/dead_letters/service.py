@@ -32,7 +32,12 @@ from memphis.wire.headers import check_user_header
 from memphis.wire.names import GroupName, StationName
 from memphis_broker.dead_letters import model
 from memphis_broker.dead_letters.model import DeadLetter
-from memphis_broker.dead_letters.redrive import Redriver, check_payloads, unfit_message
+from memphis_broker.dead_letters.redrive import (
+    Delete,
+    Redriver,
+    check_payloads,
+    unfit_message,
+)
 from memphis_broker.dead_letters.store import DeadLetterStore, Filter
 from memphis_broker.engine.concurrency import for_each
 from memphis_broker.engine.streams import Streams
@@ -107,7 +112,7 @@ class DeadLetterService:
         _, newest = await self._store.bounds()
         through = min(request.through or newest, newest)
         letters, more = await self._selected(request, request.after, through, request.limit)
-        refused = await self._redriver.move(letters, request.target)
+        refused = await self._redriver.move(letters, request.target, await self._deleting(request))
         reached = letters[-1].id if letters else through
         if request.ids:
             found = {letter.id for letter in letters}
@@ -164,6 +169,13 @@ class DeadLetterService:
         # If this broker is killed here, the follower of the new one deletes the old one.
         await self._store.delete(letter.id)
         return DeadLetterEdited(id=stored.sequence)
+
+    async def _deleting(self, request: DeadLetterRedrive) -> Delete | None:
+        """How to delete a batch of the selected; None: one by one."""
+        if request.ids or request.since is not None:
+            return None
+        wanted = await self._filter(request)
+        return lambda ids: self._store.delete_batch(wanted, ids)
 
     async def _newest(self, request: DeadLetterList) -> tuple[list[DeadLetter], bool]:
         if request.ids:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -10,6 +10,8 @@ from memphis.wire import subjects
 from memphis.wire.names import GroupName, StationName
 from memphis_broker.dead_letters import model
 from memphis_broker.dead_letters.model import DeadLetter
+from memphis_broker.engine.bulk import Bulk
+from memphis_broker.engine.concurrency import for_each
 from memphis_broker.engine.streams import StoredMessage, Streams
 
 _STREAM: Final = subjects.DEAD_LETTER_STREAM
@@ -17,6 +19,7 @@ _READ_MAX: Final = 1000
 _SPARE: Final = 64
 """So many more than asked for may be read, rather than searching for the exact place."""
 _STRIDE: Final = 8
+_DELETED_AT_ONCE: Final = 128
 
 
 class Filter(NamedTuple):
@@ -35,8 +38,9 @@ class Filter(NamedTuple):
 class DeadLetterStore:
     """The stream of dead letters. Safe for many tasks and many brokers at once."""
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: Streams, bulk: Bulk) -> None:
         self._streams = streams
+        self._bulk = bulk
 
     async def bounds(self) -> tuple[int, int]:
         """The first and the last id that there is; an empty stream has the first behind the last."""
@@ -50,7 +54,7 @@ class DeadLetterStore:
 
     async def oldest(self, wanted: Filter, after: int, count: int) -> tuple[list[DeadLetter], bool]:
         """Up to ``count`` of them above an id, oldest first, and whether there are more."""
-        page = await self._streams.page(_STREAM, wanted.subject, after + 1, count)
+        page = await self._bulk.page(_STREAM, wanted.subject, after + 1, count)
         return [await self._whole(message) for message in page.messages], page.following > 0
 
     async def first_since(self, wanted: Filter, since: datetime) -> int | None:
@@ -70,7 +74,7 @@ class DeadLetterStore:
         start = await self._start_of_newest(wanted, first, end, count)
         held: list[StoredMessage] = []
         while 0 < start <= end:
-            page = await self._streams.page(_STREAM, wanted.subject, start, _READ_MAX)
+            page = await self._bulk.page(_STREAM, wanted.subject, start, _READ_MAX)
             held += [message for message in page.messages if message.sequence <= end]
             held = held[-count:]
             start = page.following
@@ -108,6 +112,17 @@ class DeadLetterStore:
     async def delete_through(self, wanted: Filter, through: int) -> int:
         """Delete all of them up to this id; how many there were."""
         return await self._streams.purge(_STREAM, subject=wanted.subject, below=through + 1)
+
+    async def delete_batch(self, wanted: Filter, ids: Sequence[int]) -> None:
+        """Delete these, which all match; together, if there are no others before the last of them."""
+        last = ids[-1] if ids else 0
+        every = await self._streams.count_from(_STREAM, wanted.subject, 1)
+        later = await self._streams.count_from(_STREAM, wanted.subject, last + 1)
+        # What comes meanwhile has a higher id, so it is in both counts or is not concerned.
+        if every - later == len(ids):
+            await self.delete_through(wanted, last)
+        else:
+            await for_each(ids, self.delete, _DELETED_AT_ONCE)
 
     async def _whole(self, message: StoredMessage) -> DeadLetter:
         letter = model.read(message)

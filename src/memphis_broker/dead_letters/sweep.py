@@ -12,6 +12,7 @@ from memphis.wire.dead_letters import read_label
 from memphis.wire.names import GroupName
 from memphis_broker.dead_letters import model
 from memphis_broker.dead_letters.intake import Intake
+from memphis_broker.engine.bulk import Bulk
 from memphis_broker.engine.concurrency import for_each
 from memphis_broker.engine.durables import Durables
 from memphis_broker.engine.streams import Streams
@@ -35,12 +36,14 @@ class Sweeper:
         streams: Streams,
         durables: Durables,
         intake: Intake,
+        bulk: Bulk,
         now: Callable[[], datetime],
     ) -> None:
         self._stations = stations
         self._streams = streams
         self._durables = durables
         self._intake = intake
+        self._bulk = bulk
         self._now = now
         self._watched: dict[str, StationRecord] = {}
         self._floors: dict[tuple[str, str], int] = {}
@@ -76,7 +79,7 @@ class Sweeper:
             start = durable.acknowledged_through + 1 if durable else 1
             last = 0
             while start:
-                page = await self._streams.page(name, subject, start, _READ_MAX)
+                page = await self._bulk.page(name, subject, start, _READ_MAX)
                 for message in page.messages:
                     label = read_label(message.headers.get(headers.DEAD_LETTER))
                     if label is not None:

@@ -19,6 +19,7 @@ from memphis_broker.engine.work import WorkQueue
 from memphis_broker.stations.service import StationService
 from memphis_broker.workers import Worker
 
+_FOLLOW_S: Final = 0.2
 _SWEEP_S: Final = 2.0
 _LEFT_BEHIND_S: Final = 20.0
 
@@ -50,7 +51,8 @@ class DeadLetterWork:
         follower = Follower(news, store, stations, streams, self._notifier)
         self._workers = [
             Worker("intake of dead letters", intake.step),
-            Worker("following dead letters", follower.step),
+            # With a pause, in which more come: a round costs more than each of them.
+            Worker("following dead letters", follower.step, _FOLLOW_S),
             Worker("tidying dead letters", sweeper.step, _SWEEP_S),
             Worker("notifying of dead letters", self._notifier.step),
             Worker("finishing what was given back", self._finish_left_behind, _LEFT_BEHIND_S),

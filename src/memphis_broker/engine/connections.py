@@ -29,6 +29,7 @@ from memphis_broker.engine.accounts import (
     Credentials,
     EngineTargets,
 )
+from memphis_broker.engine.bulk import Bulk
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class EngineConnections:
         cluster_size: Servers that can hold a replica, as far as can be told; at least 1. Without
             the system account it is counted from the addresses the engine advertises, so a server
             on several interfaces may count more than once: be ready to be refused.
+        bulk: For many messages at once, in the same account as ``clients``.
         lost: Set when a connection is gone for good.
     """
 
@@ -80,6 +82,7 @@ class EngineConnections:
         self._last_error = ""
         self.durability = durability
         self.cluster_size = 1
+        self.bulk = Bulk(targets)
         self.lost = asyncio.Event()
 
     async def open(
@@ -116,6 +119,7 @@ class EngineConnections:
         for timer in self._down.values():
             timer.cancel()
         self._down.clear()
+        await self.bulk.close()
         while self._opened:
             client = self._opened.pop()
             try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 PAGE_MESSAGES: Final = 1000
-_PAGE_BYTES: Final = 4 * 1024 * 1024
+PAGE_BYTES: Final = 4 * 1024 * 1024
 _PAGE_DEADLINE_S: Final = 5.0
 
 _STATUS_END: Final = "204"
@@ -57,7 +57,7 @@ async def read_page(
         "seq": start,
         "next_by_subj": subject,
         "batch": min(count, PAGE_MESSAGES),
-        "max_bytes": _PAGE_BYTES,
+        "max_bytes": PAGE_BYTES,
     }
     with engine_failures(f"reading the stream {stream}"):
         inbox = client.new_inbox()

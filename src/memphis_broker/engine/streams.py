@@ -5,10 +5,9 @@ This is the mapping between our words and the engine's configuration; it knows n
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -17,7 +16,6 @@ import nats.errors
 from nats.js import api
 from nats.js.errors import APIError, NotFoundError
 
-from memphis.wire.errors import ErrorCode, Refusal
 from memphis.wire.headers import HEADER_BYTES_MAX, decode_block, encode_block
 from memphis_broker.engine.direct import read_page, sequence_of
 from memphis_broker.engine.failures import (
@@ -25,19 +23,15 @@ from memphis_broker.engine.failures import (
     MESSAGE_NOT_THERE,
     STREAM_NAME_IN_USE,
     engine_failures,
-    refusal_of,
-    unavailable,
 )
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
-    from nats.aio.msg import Msg
 
 _REQUEST_DEADLINE_S: Final = 5.0
 _NANOSECONDS: Final = 1_000_000_000
 _PURGE_DEADLINE_S: Final = 30.0
 """With a subject, the engine looks at every message that may be concerned."""
-_APPEND_DEADLINE_S: Final = 15.0
 
 
 class StreamExistsError(Exception):
@@ -93,13 +87,6 @@ class StoredMessage:
     """RFC 3339, as the engine wrote it."""
 
 
-class StoredPage(NamedTuple):
-    """Some messages in their order, and the sequence from which to read on; 0: these are the last."""
-
-    messages: list[StoredMessage]
-    following: int
-
-
 class FoundMessage(NamedTuple):
     """Where a message is, and how many there are from it on under the subject it was looked for."""
 
@@ -113,14 +100,6 @@ class Appended(NamedTuple):
 
     sequence: int
     duplicate: bool
-
-
-class NewMessage(NamedTuple):
-    """A message to store."""
-
-    subject: str
-    payload: bytes
-    headers: Mapping[str, str]
 
 
 def engine_config(spec: StreamSpec) -> api.StreamConfig:
@@ -332,11 +311,6 @@ class Streams:
             stored_at=message["time"],
         )
 
-    async def page(self, name: str, subject: str, start: int, count: int) -> StoredPage:
-        """Up to ``count`` messages on ``subject`` from a sequence on, oldest first; of large ones, fewer."""
-        messages, following = await read_page(self._client, name, subject, start, count)
-        return StoredPage([_stored(message) for message in messages], following)
-
     async def count_from(self, name: str, subject: str, start: int) -> int:
         """How many messages on ``subject`` have this sequence or a later one."""
         found = await read_page(self._client, name, subject, start, 1)
@@ -389,47 +363,12 @@ class Streams:
             stored = await self._js.publish(subject, payload, headers=dict(headers))
         return Appended(stored.seq, bool(stored.duplicate))
 
-    async def append_all(self, messages: Sequence[NewMessage]) -> list[Refusal | None]:
-        """Store many messages at once, in no order; for each, why it was refused, or None.
-
-        Raises:
-            Refusal: ``ENGINE_UNAVAILABLE``: it is not known which of them are stored.
-        """
-        outcomes: list[Refusal | None] = [None] * len(messages)
-        sent: dict[int, asyncio.Future[api.PubAck]] = {}
-        doing = f"storing {len(messages)} messages"
-        try:
-            with engine_failures(doing):
-                async with asyncio.timeout(_APPEND_DEADLINE_S):
-                    for index, (subject, payload, headers) in enumerate(messages):
-                        try:
-                            self._check_size(payload, headers)
-                        except nats.errors.MaxPayloadError:
-                            outcomes[index] = Refusal(
-                                ErrorCode.ENGINE_REFUSED,
-                                f"a message on {subject} is larger than the engine's largest message",
-                            )
-                            continue
-                        sent[index] = await self._js.publish_async(
-                            subject, payload, headers=dict(headers)
-                        )
-                    if sent:
-                        await asyncio.wait(sent.values())
-        except TimeoutError as error:
-            raise unavailable(doing) from error
-        finally:
-            for future in sent.values():
-                future.cancel()
-        for index, future in sent.items():
-            failure = future.exception()
-            if isinstance(failure, APIError):
-                outcomes[index] = refusal_of(failure, "storing a message")
-            elif failure is not None:
-                raise unavailable(doing) from failure
-        return outcomes
-
     def fits(self, payload: bytes, headers: Mapping[str, str]) -> bool:
         """Whether the engine takes a message of this size."""
+        # No character has more than four bytes: for nearly all this says enough, and quickly.
+        characters = sum(len(key) + len(value) + 4 for key, value in headers.items())
+        if 4 * characters + 16 <= min(HEADER_BYTES_MAX, self._client.max_payload - len(payload)):
+            return True
         block = len(encode_block(headers))
         return block <= HEADER_BYTES_MAX and len(payload) + block <= self._client.max_payload
 
@@ -437,18 +376,6 @@ class Streams:
         # The engine closes the connection of a client that sends too much; so it is not sent.
         if not self.fits(payload, headers):
             raise nats.errors.MaxPayloadError
-
-
-def _stored(message: Msg) -> StoredMessage:
-    """A message that was read in a page; what the engine added stands last in its headers, and wins."""
-    headers = message.headers or {}
-    return StoredMessage(
-        subject=headers["Nats-Subject"],
-        sequence=sequence_of(message),
-        headers=headers,
-        payload=message.data,
-        stored_at=headers["Nats-Time-Stamp"],
-    )
 
 
 def _rfc3339(time_ns: int) -> str:

@@ -18,6 +18,8 @@ from memphis.wire.models import Envelope, Request
 from memphis.wire.subjects import API_ALL, api_subject
 from memphis_broker.app import App
 from memphis_broker.config import Durability, Settings
+from memphis_broker.engine.accounts import Credentials, EngineTargets
+from memphis_broker.engine.bulk import Bulk
 from memphis_broker.engine.process import find_binary
 from tests.waiting import eventually
 
@@ -46,6 +48,7 @@ class Connections:
 
     control: Client
     clients: Client
+    bulk: Bulk
     durability: Durability = Durability.STANDARD
     cluster_size: int = 1
 
@@ -67,7 +70,13 @@ class Engine:
     @asynccontextmanager
     async def connections(self, **options: Any) -> AsyncIterator[Connections]:
         async with self.connect("broker") as control, self.connect("client") as clients:
-            yield Connections(control, clients, **options)
+            bulk = Bulk(
+                EngineTargets(urls=[self.url], plain=Credentials(user="client", password="p"))
+            )
+            try:
+                yield Connections(control, clients, bulk, **options)
+            finally:
+                await bulk.close()
 
     @asynccontextmanager
     async def app(

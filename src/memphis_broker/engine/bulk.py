@@ -1,0 +1,269 @@
+"""Reads and stores many messages at once, in the clients' account, with the SDK's own transport.
+
+The client library that serves the rest of the broker takes twice as long for each message as all else
+that is done with it. The connection is opened when it is first needed, because most brokers never give
+a dead letter back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import ssl
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from memphis.exceptions import MemphisError, MemphisNotConfirmedError, MemphisProduceError
+from memphis.transport.connection import Connection
+from memphis.transport.options import ConnectOptions
+from memphis.transport.protocol import MessageFrame
+from memphis.transport.publisher import Publisher
+from memphis.transport.receipt import Receipt
+from memphis.wire.errors import ErrorCode, Refusal
+from memphis.wire.headers import HEADER_BYTES_MAX, encode_block, status_of
+from memphis_broker.engine.accounts import CLIENTS_USER, Credentials, EngineTargets
+from memphis_broker.engine.direct import PAGE_BYTES, PAGE_MESSAGES
+from memphis_broker.engine.failures import unavailable
+from memphis_broker.engine.streams import StoredMessage
+
+logger = logging.getLogger(__name__)
+
+_CONNECT_S: Final = 5.0
+_PAGE_DEADLINE_S: Final = 10.0
+_APPEND_DEADLINE_S: Final = 15.0
+_RESEND_S: Final = 10.0
+"""All that is stored here carries an id, which the engine knows for longer."""
+_DEFAULT_PORT: Final = 4222
+_INBOX_PREFIX: Final = "_INBOX.$broker"
+_SEQUENCE: Final = b"Nats-Sequence:"
+_END: Final = 204
+_NONE: Final = 404
+
+
+class NewMessage(NamedTuple):
+    """A message to store."""
+
+    subject: str
+    payload: bytes
+    headers: Mapping[str, str]
+
+
+class StoredPage(NamedTuple):
+    """Some messages in their order, and the sequence from which to read on; 0: these are the last."""
+
+    messages: list[StoredMessage]
+    following: int
+
+
+class Bulk:
+    """Many messages at once. Safe for many tasks.
+
+    Args:
+        targets: Where the engine is, and as whom to enter the clients' account.
+    """
+
+    def __init__(self, targets: EngineTargets) -> None:
+        self._targets = targets
+        self._connection: Connection | None = None
+        self._publisher: Publisher | None = None
+        self._opening = asyncio.Lock()
+
+    async def page(self, stream: str, subject: str, start: int, count: int) -> StoredPage:
+        """Up to ``count`` messages on ``subject`` from a sequence on, oldest first; of large ones, fewer.
+
+        Raises:
+            Refusal: ``ENGINE_UNAVAILABLE``.
+        """
+        doing = f"reading the stream {stream}"
+        connection, _ = await self._open(doing)
+        frames: list[MessageFrame] = []
+        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def arrived(run: Sequence[MessageFrame]) -> None:
+            for frame in run:
+                # Whatever headers a message has, the engine adds its own to it, and to nothing else.
+                if _SEQUENCE in frame[4]:
+                    frames.append(frame)
+                elif not ended.done():
+                    ended.set_result(_following(frame[4], frames))
+
+        query = {
+            "seq": start,
+            "next_by_subj": subject,
+            "batch": min(count, PAGE_MESSAGES),
+            "max_bytes": PAGE_BYTES,
+        }
+        inbox = connection.new_inbox("page")
+        try:
+            subscription = connection.subscribe_runs(inbox.decode(), arrived)
+            try:
+                connection.publish(
+                    f"$JS.API.DIRECT.GET.{stream}".encode(), json.dumps(query).encode(), reply=inbox
+                )
+                async with asyncio.timeout(_PAGE_DEADLINE_S):
+                    following = await ended
+            finally:
+                subscription.unsubscribe()
+        except (MemphisError, TimeoutError) as error:
+            raise unavailable(doing) from error
+        if following < 0:
+            raise unavailable(doing)
+        return StoredPage([_stored(frame) for frame in frames], following)
+
+    async def append_all(self, messages: Sequence[NewMessage]) -> list[Refusal | None]:
+        """Store many messages, in no order, each with an id; for each, why it was refused, or None.
+
+        Raises:
+            Refusal: ``ENGINE_UNAVAILABLE``: it is not known which of them are stored.
+        """
+        doing = f"storing {len(messages)} messages"
+        _, publisher = await self._open(doing)
+        batch = _Batch(len(messages))
+        try:
+            for index, (subject, payload, headers) in enumerate(messages):
+                block = encode_block(headers)
+                receipt = _Stored(batch, index)
+                if len(block) > HEADER_BYTES_MAX:
+                    receipt.failed(MemphisProduceError("its headers are too large to be stored"))
+                    continue
+                await publisher.wait_room()
+                try:
+                    publisher.post(
+                        receipt, subject.encode(), payload, block, _RESEND_S, _APPEND_DEADLINE_S
+                    )
+                except MemphisProduceError as error:
+                    receipt.failed(error)
+            await batch.ended.wait()
+        except MemphisError as error:
+            raise unavailable(doing) from error
+        if batch.is_in_doubt:
+            raise unavailable(doing)
+        return batch.outcomes
+
+    async def close(self) -> None:
+        """End the connection, if there is one. Idempotent."""
+        connection, self._connection, self._publisher = self._connection, None, None
+        if connection is not None:
+            await connection.close()
+
+    async def _open(self, doing: str) -> tuple[Connection, Publisher]:
+        async with self._opening:
+            if self._connection is None or self._publisher is None or self._connection.is_closed:
+                self._connection = await self._connect(doing)
+                self._publisher = Publisher(self._connection)
+            return self._connection, self._publisher
+
+    async def _connect(self, doing: str) -> Connection:
+        options = _options(self._targets)
+        if options.tls is not None:
+            attempts = [options]
+        else:
+            # A server may insist on TLS whatever its address says.
+            attempts = [options, replace(options, tls=ssl.create_default_context())]
+        for attempt in attempts:
+            try:
+                return await Connection.open(attempt)
+            except MemphisError as error:
+                logger.debug("no connection for bulk messages: %s", error)
+                failure = error
+        raise unavailable(doing) from failure
+
+
+class _Batch:
+    """The outcomes of messages that are stored together; somebody waits for the last."""
+
+    def __init__(self, count: int) -> None:
+        self.outcomes: list[Refusal | None] = [None] * count
+        self.is_in_doubt = False
+        self.ended = asyncio.Event()
+        self._left = count
+        if not count:
+            self.ended.set()
+
+    def end_one(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self.ended.set()
+
+
+class _Stored(Receipt):
+    """One of them."""
+
+    __slots__ = ("_batch", "_index")
+
+    def __init__(self, batch: _Batch, index: int) -> None:
+        self._batch = batch
+        self._index = index
+
+    def confirmed(self, sequence: int, duplicate: bool) -> None:  # noqa: ARG002 - stored is stored
+        self.frame = b""
+        self._batch.end_one()
+
+    def failed(self, error: MemphisProduceError) -> None:
+        self.frame = b""
+        if isinstance(error, MemphisNotConfirmedError):
+            self._batch.is_in_doubt = True
+        # The publisher's own words, for people: the engine's largest message, or no stream.
+        self._batch.outcomes[self._index] = Refusal(
+            ErrorCode.ENGINE_REFUSED, f"it cannot be stored: {error}"
+        )
+        self._batch.end_one()
+
+
+def _following(status_block: bytes, frames: Sequence[MessageFrame]) -> int:
+    """From where to read on, by the status that ends a page; 0: nowhere; -1: it is no page."""
+    status = status_of(status_block)
+    if status == _NONE:
+        return 0
+    if status != _END:
+        return -1
+    pending = _headers(status_block).get("Nats-Num-Pending", "0")
+    if int(pending) == 0 or not frames:
+        return 0
+    return _stored(frames[-1]).sequence + 1
+
+
+def _stored(frame: MessageFrame) -> StoredMessage:
+    headers = _headers(frame[4])
+    return StoredMessage(
+        subject=headers["Nats-Subject"],
+        sequence=int(headers["Nats-Sequence"]),
+        headers=headers,
+        payload=bytes(frame[5]),
+        stored_at=headers["Nats-Time-Stamp"],
+    )
+
+
+def _headers(block: bytes) -> dict[str, str]:
+    """The last of each key: what the engine adds stands behind what the message had."""
+    headers: dict[str, str] = {}
+    for line in block.decode("utf-8", "replace").split("\r\n")[1:]:
+        key, colon, value = line.partition(":")
+        if colon:
+            headers[key.strip()] = value.strip(" \t")
+    return headers
+
+
+def _options(targets: EngineTargets) -> ConnectOptions:
+    login = (
+        Credentials(user=CLIENTS_USER, password=targets.secrets.clients_password)
+        if targets.secrets
+        else targets.plain
+    )
+    parts = [urlsplit(url) for url in targets.urls]
+    is_private = any(part.scheme == "tls" for part in parts)
+    return ConnectOptions(
+        servers=tuple((part.hostname or "", part.port or _DEFAULT_PORT) for part in parts),
+        name="memphis-bulk",
+        inbox_prefix=f"{_INBOX_PREFIX}.{uuid.uuid4().hex}",
+        user=login.user if login else "",
+        password=login.password if login else "",
+        token=targets.plain_token or "",
+        tls=ssl.create_default_context() if is_private else None,
+        connect_timeout_s=_CONNECT_S,
+        reconnect_interval_s=0.25,
+    )
