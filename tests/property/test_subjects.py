@@ -36,7 +36,7 @@ def test_built_subjects_are_literal(station: StationName, partition: int, group:
         subjects.stream_name(station, partition),
         subjects.ingest_subject(station, partition),
         subjects.final_subject(station, partition),
-        subjects.redrive_subject(station, partition, group),
+        subjects.redrive_subject(station, partition, group, 7),
         subjects.pull_subject(station, partition, group),
         subjects.members_subject(station, group),
         subjects.updates_subject(station),
@@ -51,7 +51,12 @@ def test_a_stream_takes_its_own(station: StationName, partition: int, group: Gro
     taken = subjects.stream_subjects(station, partition)
     assert matches(taken, subjects.ingest_subject(station, partition))
     assert matches(taken, subjects.final_subject(station, partition))
-    assert matches(taken, subjects.redrive_subject(station, partition, group))
+    given_back = subjects.redrive_subject(station, partition, group, 7)
+    assert matches(taken, given_back)
+    assert matches(subjects.redrives_filter(station, partition), given_back)
+    assert matches(subjects.group_redrives_filter(station, partition, group), given_back)
+    assert subjects.redrive_group(given_back) == group.internal
+    assert not subjects.redrive_group(subjects.final_subject(station, partition))
 
 
 @given(STATIONS, PARTITIONS, STATIONS, PARTITIONS)

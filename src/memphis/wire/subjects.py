@@ -77,21 +77,29 @@ def final_subject(station: StationName, partition: int) -> str:
     return f"{stream_name(station, partition)}.final"
 
 
-def redrive_subject(station: StationName, partition: int, group: GroupName) -> str:
-    """Where a dead letter is given back to one group."""
-    return f"{stream_name(station, partition)}.redrive.{group.internal}"
+def redrive_subject(station: StationName, partition: int, group: GroupName, letter_id: int) -> str:
+    """Where a dead letter is given back to one group.
+
+    Each has a subject of its own: retention by messages is a limit for a subject, and takes none of them.
+    """
+    return f"{stream_name(station, partition)}.redrive.{group.internal}.{letter_id}"
+
+
+def group_redrives_filter(station: StationName, partition: int, group: GroupName) -> str:
+    """Every dead letter that was given back to one group in one partition."""
+    return f"{stream_name(station, partition)}.redrive.{group.internal}.*"
 
 
 def redrives_filter(station: StationName, partition: int) -> str:
     """Every dead letter that was given back to any group in one partition."""
-    return f"{stream_name(station, partition)}.redrive.*"
+    return f"{stream_name(station, partition)}.redrive.*.*"
 
 
 def redrive_group(subject: str) -> str:
     """The internal name of the group that a :func:`redrive_subject` is for; empty for other subjects."""
     _, _, rest = subject.partition("$")
-    _, found, group = rest.partition(".redrive.")
-    return group if found else ""
+    _, _, found = rest.partition(".redrive.")
+    return found.partition(".")[0]
 
 
 def pull_subject(station: StationName, partition: int, group: GroupName) -> str:

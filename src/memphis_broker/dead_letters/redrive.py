@@ -203,8 +203,8 @@ class _Planner:
         self._schemas = schemas
         self._examiner = examiner
         self._found: dict[str, StationRecord | Refusal] = {}
-        self._subjects: dict[tuple[str, int, str], str] = {}
-        """Where each group is given dead letters back in a partition; empty: it is not there."""
+        self._groups_found: dict[tuple[str, int, str], GroupName | None] = {}
+        """By station, partition and name; None: it is not there."""
 
     async def origin(self, letter: DeadLetter) -> StationRecord:
         """The station that a dead letter is from, in the life that it is from.
@@ -248,20 +248,20 @@ class _Planner:
         station = await self.origin(letter)
         label = letter.label
         place = (station.id, label.partition, label.group)
-        if place not in self._subjects:
+        if place not in self._groups_found:
             group = GroupName.parse(label.group)
             is_there = await self._groups.exists(station, label.partition, group)
-            subject = subjects.redrive_subject(station.station, label.partition, group)
-            self._subjects[place] = subject if is_there else ""
-        if not self._subjects[place]:
+            self._groups_found[place] = group if is_there else None
+        found = self._groups_found[place]
+        if found is None:
             raise Refusal(
                 ErrorCode.GROUP_NOT_FOUND,
                 f"the dead letter {letter.id} cannot be given back: the station {label.station} has "
                 f"no consumer group {label.group} any more; start a consumer of it, or name a "
                 "station to put it into",
             )
-        message = NewMessage(self._subjects[place], letter.payload, model.given_back(letter))
-        return _Destination(station, message)
+        subject = subjects.redrive_subject(station.station, label.partition, found, letter.id)
+        return _Destination(station, NewMessage(subject, letter.payload, model.given_back(letter)))
 
     async def to_stations(
         self, letters: Sequence[tuple[DeadLetter, StationRecord]]

@@ -109,20 +109,33 @@ class DeadLetterService:
         Raises:
             Refusal: ``STATION_NOT_FOUND`` for the target, too.
         """
+        if request.ids:
+            return await self._redrive_ids(request)
         _, newest = await self._store.bounds()
         through = min(request.through or newest, newest)
         letters, more = await self._selected(request, request.after, through, request.limit)
         refused = await self._redriver.move(letters, request.target, await self._deleting(request))
-        reached = letters[-1].id if letters else through
-        if request.ids:
-            found = {letter.id for letter in letters}
-            refused += [_missing(i) for i in request.ids if i > request.after and i not in found]
-            reached = max([request.after, *request.ids])
         return DeadLettersMoved(
-            moved=len(letters) - sum(1 for r in refused if r.code != _NOT_FOUND),
+            moved=len(letters) - len(refused),
             refused=refused,
-            reached=reached,
+            reached=letters[-1].id if letters else through,
             more=more,
+        )
+
+    async def _redrive_ids(self, request: DeadLetterRedrive) -> DeadLettersMoved:
+        _check_selection(request)
+        rest = sorted({i for i in request.ids if i > request.after})
+        ids = rest[: request.limit]
+        found = await for_each(ids, self._store.get)
+        letters = [letter for letter in found if letter is not None]
+        refused = await self._redriver.move(letters, request.target)
+        there = {letter.id for letter in letters}
+        missing = [_missing(letter_id) for letter_id in ids if letter_id not in there]
+        return DeadLettersMoved(
+            moved=len(letters) - len(refused),
+            refused=[*refused, *missing],
+            reached=ids[-1] if ids else request.after,
+            more=len(rest) > len(ids),
         )
 
     async def drop(self, request: DeadLetterDrop) -> DeadLettersDropped:
@@ -172,7 +185,7 @@ class DeadLetterService:
 
     async def _deleting(self, request: DeadLetterRedrive) -> Delete | None:
         """How to delete a batch of the selected; None: one by one."""
-        if request.ids or request.since is not None:
+        if request.since is not None:
             return None
         wanted = await self._filter(request)
         return lambda ids: self._store.delete_batch(wanted, ids)
@@ -235,9 +248,6 @@ class DeadLetterService:
         if letter is None:
             raise _not_found(letter_id)
         return letter
-
-
-_NOT_FOUND: Final = int(ErrorCode.DEAD_LETTER_NOT_FOUND)
 
 
 def _not_found(letter_id: int) -> Refusal:

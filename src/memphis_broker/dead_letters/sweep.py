@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from memphis.wire import headers, subjects
 from memphis.wire.dead_letters import read_label
-from memphis.wire.names import GroupName
+from memphis.wire.names import GroupName, InvalidNameError
 from memphis_broker.dead_letters import model
 from memphis_broker.dead_letters.intake import Intake
-from memphis_broker.engine.bulk import Bulk
+from memphis_broker.engine.bulk import Bulk, NewMessage
 from memphis_broker.engine.concurrency import for_each
-from memphis_broker.engine.durables import Durables
-from memphis_broker.engine.streams import Streams
+from memphis_broker.engine.durables import Durables, DurableState
+from memphis_broker.engine.streams import StoredMessage, Streams
 from memphis_broker.stations.model import StationRecord
 from memphis_broker.stations.service import StationService
 
@@ -46,7 +46,7 @@ class Sweeper:
         self._bulk = bulk
         self._now = now
         self._watched: dict[str, StationRecord] = {}
-        self._floors: dict[tuple[str, str], int] = {}
+        self._floors: dict[str, int] = {}
         self._everything_at = self._limits_at = datetime.min.replace(tzinfo=UTC)
 
     def watch(self, station: StationRecord) -> None:
@@ -69,56 +69,91 @@ class Sweeper:
 
     async def take_back(self, station: StationRecord, group: GroupName) -> None:
         """A group is about to end: what it was given and has not settled becomes dead letters again."""
+        await for_each(
+            station.partitions, lambda partition: self._take_back(station, partition, group)
+        )
 
-        async def take(partition: int) -> None:
-            name = subjects.stream_name(station.station, partition)
-            subject = subjects.redrive_subject(station.station, partition, group)
-            if not await self._streams.counts(name, subject):
-                return
-            durable = await self._durables.state(name, group.internal)
-            start = durable.acknowledged_through + 1 if durable else 1
-            last = 0
-            while start:
-                page = await self._bulk.page(name, subject, start, _READ_MAX)
-                for message in page.messages:
-                    label = read_label(message.headers.get(headers.DEAD_LETTER))
-                    if label is not None:
-                        await self._streams.append(
-                            model.subject_of(label),
-                            message.payload,
-                            model.headers_of(label, message.headers),
-                        )
-                    last = message.sequence
-                start = page.following
-            await self._streams.purge(name, subject=subject, below=last + 1)
+    async def _take_back(self, station: StationRecord, partition: int, group: GroupName) -> None:
+        name = subjects.stream_name(station.station, partition)
+        subject = subjects.group_redrives_filter(station.station, partition, group)
+        if not await self._streams.count_from(name, subject, 1):
+            return
+        durable = await self._durables.state(name, group.internal)
+        start = durable.acknowledged_through + 1 if durable else 1
+        last = start - 1
+        while start:
+            page = await self._bulk.page(name, subject, start, _READ_MAX)
+            await self._store_again(page.messages)
+            last = page.messages[-1].sequence if page.messages else last
+            start = page.following
+        await self._streams.purge(name, subject=subject, below=last + 1)
 
-        await for_each(station.partitions, take)
+    async def _store_again(self, messages: Sequence[StoredMessage]) -> None:
+        letters = []
+        for message in messages:
+            label = read_label(message.headers.get(headers.DEAD_LETTER))
+            if label is not None:
+                own = model.headers_of(label, message.headers)
+                letters.append(NewMessage(model.subject_of(label), message.payload, own))
+        for refusal in await self._bulk.append_all(letters):
+            if refusal is not None:
+                raise refusal
 
     async def _tidy(self, station: StationRecord) -> bool:
         """Delete what was given back and is settled; whether anything is left to watch."""
 
         async def tidy(partition: int) -> bool:
             name = subjects.stream_name(station.station, partition)
-            given_back = subjects.redrives_filter(station.station, partition)
-            left = await self._streams.counts(name, given_back)
-            for subject in left:
-                await self._tidy_group(name, subject)
-            return bool(left)
+            every = subjects.redrives_filter(station.station, partition)
+            count = await self._streams.count_from(name, every, 1)
+            if not count:
+                return False
+            state = await self._streams.state(name)
+            durables = await self._durables.states(name, state.consumers if state else 0)
+            of_groups = 0
+            for durable in durables:
+                of_groups += await self._tidy_group(station, partition, durable)
+            if of_groups < count:
+                await self._take_back_orphans(station, partition)
+            return True
 
         return any(await for_each(station.partitions, tidy))
 
-    async def _tidy_group(self, stream: str, subject: str) -> None:
-        durable = await self._durables.state(stream, subjects.redrive_group(subject))
-        if durable is None:
-            return  # the group has ended, or is about to be made; what is here waits for it
+    async def _tidy_group(
+        self, station: StationRecord, partition: int, durable: DurableState
+    ) -> int:
+        """How many there were for the group of this durable; those that are settled go."""
+        group = _group_of(durable.name)
+        if group is None:
+            return 0
+        name = subjects.stream_name(station.station, partition)
+        subject = subjects.group_redrives_filter(station.station, partition, group)
+        count = await self._streams.count_from(name, subject, 1)
         # The floor of the round before: what the engine gave up by itself since has been seen to by now.
-        place = (stream, subject)
-        floor, self._floors[place] = self._floors.get(place, 0), durable.acknowledged_through
+        floor = self._floors.get(subject, 0)
+        self._floors[subject] = durable.acknowledged_through
         if durable.deliveries_max > 0 and not await self._intake.is_done():
-            self._floors[place] = 0
-            return
-        if floor:
-            await self._streams.purge(stream, subject=subject, below=floor + 1)
+            self._floors[subject] = 0
+        elif floor and count:
+            await self._streams.purge(name, subject=subject, below=floor + 1)
+        if not count:
+            self._floors.pop(subject, None)
+        return count
+
+    async def _take_back_orphans(self, station: StationRecord, partition: int) -> None:
+        """Given back in the moment in which their group ended: nobody else would ever see them."""
+        name = subjects.stream_name(station.station, partition)
+        every = subjects.redrives_filter(station.station, partition)
+        page = await self._bulk.page(name, every, 1, _READ_MAX)
+        groups = {_group_of(subjects.redrive_group(m.subject)) for m in page.messages}
+        for group in groups:
+            if group is None or await self._durables.state(name, group.internal) is not None:
+                continue
+            logger.warning(
+                "the group %s of station %s has ended; what it was given back is taken back",
+                group, station.name,
+            )  # fmt: skip
+            await self._take_back(station, partition, group)
 
     async def _hold_limits(self, now: datetime) -> None:
         for station in await self._stations.all_ready():
@@ -145,3 +180,11 @@ class Sweeper:
         below = state.last_sequence + 1 if found is None else found.sequence
         if below > 1:
             await self._streams.purge(name, subject=subject, below=below)
+
+
+def _group_of(internal: str) -> GroupName | None:
+    """The group that a durable of this name is of; None for one that is no group's."""
+    try:
+        return GroupName.parse(internal.replace("#", "."))
+    except InvalidNameError:
+        return None

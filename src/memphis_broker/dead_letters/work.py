@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
+from memphis.wire.errors import ErrorCode, Refusal
 from memphis_broker.config import Settings
 from memphis_broker.dead_letters import model
 from memphis_broker.dead_letters.follow import Follower
@@ -18,6 +20,8 @@ from memphis_broker.engine.streams import Streams
 from memphis_broker.engine.work import WorkQueue
 from memphis_broker.stations.service import StationService
 from memphis_broker.workers import Worker
+
+logger = logging.getLogger(__name__)
 
 _FOLLOW_S: Final = 0.2
 _SWEEP_S: Final = 2.0
@@ -44,13 +48,14 @@ class DeadLetterWork:
         self._settings = settings
         self._streams = streams
         self._replicas = replicas
-        self._queues = (given_up, news)
+        self._given_up = given_up
+        self._news = news
         self._intents = intents
         self._redriver = redriver
         self._notifier = Notifier(settings.dead_letter_webhook, settings.dead_letter_webhook_format)
         follower = Follower(news, store, stations, streams, self._notifier)
+        self._intake_worker = Worker("intake of dead letters", intake.step)
         self._workers = [
-            Worker("intake of dead letters", intake.step),
             # With a pause, in which more come: a round costs more than each of them.
             Worker("following dead letters", follower.step, _FOLLOW_S),
             Worker("tidying dead letters", sweeper.step, _SWEEP_S),
@@ -68,10 +73,21 @@ class DeadLetterWork:
                 settings.dead_letter_count_max,
             )
         )
-        await self._streams.ensure(model.given_up_stream(self._replicas))
         await self._intents.open()
-        for queue in self._queues:
-            await queue.open()
+        await self._news.open()
+        try:
+            await self._streams.ensure(model.given_up_stream(self._replicas))
+            await self._given_up.open()
+        except Refusal as refusal:
+            if refusal.code is ErrorCode.ENGINE_UNAVAILABLE:
+                raise
+            # On an engine of somebody else's: another stream may have these subjects already.
+            logger.warning(
+                "what the engine gives up for consumers of other clients is not kept: %s",
+                refusal.text,
+            )
+        else:
+            self._workers.append(self._intake_worker)
 
     async def recover(self) -> None:
         """Finish what a broker that was killed has begun to give back."""

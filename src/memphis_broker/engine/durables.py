@@ -49,6 +49,7 @@ class DurableState:
     ack_wait_ms: int
     deliveries_max: int
     """The engine's own limit; -1: none."""
+    filter_subjects: tuple[str, ...] = ()
     acknowledged_through: int = 0
     """The group is done with all messages up to this sequence."""
 
@@ -87,6 +88,7 @@ def _state_of(info: api.ConsumerInfo) -> DurableState:
         redelivered=info.num_redelivered or 0,
         ack_wait_ms=round((info.config.ack_wait or 0) * 1000),
         deliveries_max=info.config.max_deliver or -1,
+        filter_subjects=tuple(info.config.filter_subjects or ()),
         acknowledged_through=info.ack_floor.stream_seq if info.ack_floor else 0,
     )
 
@@ -144,13 +146,14 @@ class Durables:
             APIError.from_error(answer["error"])
 
     async def change(self, stream: str, spec: DurableSpec) -> None:
-        """Set ack wait, delivery limit and metadata anew; the position and all else stay."""
+        """Set ack wait, delivery limit, filters and metadata anew; the position and all else stay."""
         info = await self._info(stream, spec.name)
         if info is None:
             return
         config = info.config.evolve(
             ack_wait=spec.ack_wait_ms / 1000,
             max_deliver=spec.deliveries_max,
+            filter_subjects=list(spec.filter_subjects),
             metadata={**(info.config.metadata or {}), **spec.metadata},
         )
         with engine_failures(f"changing the consumer {spec.name} of the stream {stream}"):

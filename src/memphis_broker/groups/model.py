@@ -79,11 +79,12 @@ def is_shared(durable: DurableState | None) -> bool:
 
 def is_as_asked(durable: DurableState, spec: DurableSpec) -> bool:
     """Whether nothing of ``spec`` has to be changed on the durable; positions never are."""
-    same_limits = (durable.ack_wait_ms, durable.deliveries_max) == (
+    is_same = (durable.ack_wait_ms, durable.deliveries_max, set(durable.filter_subjects)) == (
         spec.ack_wait_ms,
         spec.deliveries_max,
+        set(spec.filter_subjects),
     )
-    return same_limits and spec.metadata.items() <= durable.metadata.items()
+    return is_same and spec.metadata.items() <= durable.metadata.items()
 
 
 def marks_of_new(join_id: str) -> Mapping[str, str]:
@@ -118,7 +119,7 @@ def durable(
         name=group.internal,
         filter_subjects=(
             subjects.final_subject(station, partition),
-            subjects.redrive_subject(station, partition, group),
+            subjects.group_redrives_filter(station, partition, group),
         ),
         ack_wait_ms=limits.ack_wait_ms,
         deliveries_max=UNLIMITED,

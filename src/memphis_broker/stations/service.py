@@ -135,8 +135,8 @@ class StationService:
                 raise model.not_found(station.station)
             groups.extend(await self._durables.states(stream_name, state.consumers))
             given_back = subjects.redrives_filter(station.station, partition)
-            counts = await self._streams.counts(stream_name, given_back)
-            return _partition_info(partition, state, sum(counts.values()))
+            count = await self._streams.count_from(stream_name, given_back, 1)
+            return _partition_info(partition, state, count)
 
         partitions = await for_each(station.partitions, look)
         dead = await self._streams.counts(
@@ -179,7 +179,7 @@ class StationService:
         async def purge(partition: int) -> int:
             name = subjects.stream_name(station.station, partition)
             given_back = subjects.redrives_filter(station.station, partition)
-            if not await self._streams.counts(name, given_back):
+            if not await self._streams.count_from(name, given_back, 1):
                 return await self._streams.purge(name)
             # Slower, because the engine looks at each message.
             final = subjects.final_subject(station.station, partition)

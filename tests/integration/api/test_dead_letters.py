@@ -384,7 +384,7 @@ async def test_a_batch_that_was_cut_off_is_finished(
     js = client.jetstream()
     pulling = await js.pull_subscribe_bind("g#one", "s#x$1")
     messages = await pulling.fetch(10, timeout=1)
-    assert [m.subject for m in messages] == ["s#x$1.redrive.g#one"] * 3
+    assert [m.subject for m in messages] == [f"s#x$1.redrive.g#one.{i}" for i in ids]
     async with engine.connections() as connections:
         assert await RecordStore(connections.control, "memphis_redrives", 1).scan() == []
 
@@ -400,6 +400,31 @@ async def test_an_edit_that_was_cut_off_is_finished(engine: Engine, client: Clie
         new = await put(client, label(life, edits=1, replaces=old))
         assert [x["id"] for x in await some_letters(ask)] == [new]
         assert app.statistics()["refused"] == 0
+
+
+async def test_what_a_group_that_is_gone_was_given_is_taken_back(ask: Asker, client: Client):
+    """It ended in the same moment: what nobody would ever read is among the dead letters again."""
+    life = await station(ask)
+    written = label(life, round=1)
+    await client.jetstream().publish(
+        "s#x$1.redrive.g#one.5", b"x", headers={"$memphis_deadLetter": write_label(written)}
+    )
+    # A broker looks at all stations when it starts, so this one is told of another redrive.
+    await ask.ok(GroupJoin(station="s.x", group="here"))
+    other = await put(client, label(life, group="here"))
+    assert (await ask.ok(DeadLetterRedrive(ids=[other])))["moved"] == 1
+    (letter,) = await some_letters(ask, group="g.one")
+    assert (letter["redriven"], letter["reason"]) == (1, "why")
+    info = await client.jetstream().stream_info("s#x$1", subjects_filter="s#x$1.redrive.>")
+    assert list(info.state.subjects or {}) == [f"s#x$1.redrive.here.{other}"]
+
+
+async def test_a_stream_that_has_the_engines_words_already(engine: Engine, client: Client):
+    """On an engine of somebody else's: the broker goes without them, says so, and serves."""
+    await client.jetstream().add_stream(name="mine", subjects=[f"{GIVEN_UP}.>"])
+    async with engine.app():
+        await station(Asker(client))
+        assert await letters(Asker(client)) == []
 
 
 async def test_copies_for_a_dls_station_come_once(engine: Engine, client: Client):

@@ -87,7 +87,7 @@ async def test_join_makes_the_station_and_the_group(ask: Asker, client: Client):
     joined = await ask.ok(join(max_ack_time_ms=1500, max_msg_deliveries=7))
     assert (joined["created"], joined["station"]["partitions"]) == (True, [1])
     config = (await client.jetstream().consumer_info("s#x$1", "g#one")).config
-    assert config.filter_subjects == ["s#x$1.final", "s#x$1.redrive.g#one"]
+    assert config.filter_subjects == ["s#x$1.final", "s#x$1.redrive.g#one.*"]
     # The engine itself has no limit: it would forget what it gives up.
     assert (config.ack_wait, config.max_deliver, config.ack_policy) == (1.5, -1, "explicit")
     assert (config.metadata or {})["memphis.group.deliveries_max"] == "7"

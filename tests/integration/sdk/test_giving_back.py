@@ -27,6 +27,7 @@ from tests.integration.sdk.dead_letter_helpers import (
 )
 from tests.integration.sdk.helpers import (
     SOON_S,
+    fill,
     group_info,
     numbers_of,
     read,
@@ -103,6 +104,22 @@ async def test_it_is_no_message_of_the_station(memphis: Memphis, name: str, read
     assert numbers_of(await read(await memphis.consumer(name, "a", "all"), 5)) == [0, 1, 2, 3, 4]
 
 
+async def test_a_station_that_holds_fewer_messages(memphis: Memphis, name: str):
+    """Its limit is for messages of its own: all that is given back is there."""
+    small = await memphis.station(name, Retention.MESSAGES, 2)
+    producer = await memphis.producer(name, "p")
+    consumer = await memphis.consumer(name, "c", "g", max_ack_time_ms=LONG_MS)
+    for number in range(10):
+        await producer.produce(str(number))
+        await (await read_one(consumer)).dead_letter("because")
+    assert (await small.info()).messages == 2
+    assert (await small.dead_letters().redrive()).moved == 10
+    await fill(producer, range(100, 110))
+    numbers = numbers_of(await read(consumer, 12))
+    assert sorted(numbers) == [*range(10), 108, 109]
+    assert (await small.info()).messages == 2
+
+
 async def test_giving_back_by_properties_and_at_a_rate(memphis: Memphis, name: str, reader):
     """Only those that are meant; with a rate, batch by batch."""
     station = await some_dead(memphis, name, 8)
@@ -113,6 +130,8 @@ async def test_giving_back_by_properties_and_at_a_rate(memphis: Memphis, name: s
     assert result.moved == 8
     assert seen == [4, 8]
     assert sorted(numbers_of(await read(reader, 8))) == list(range(8))
+    ids = [letter.id for letter in await letters_of(await some_dead(memphis, f"{name}.x", 6))]
+    assert (await memphis.dead_letters(ids=ids).redrive(rate=8)).moved == 6
     for rate in (0, -1, "5"):
         with pytest.raises(MemphisUsageError):
             await station.dead_letters().redrive(rate=rate)  # type: ignore[arg-type]
