@@ -410,6 +410,7 @@ def new_consumer(
         session.publisher,
         membership.state,
         membership.group,
+        membership.life,
         membership.max_msg_deliveries,
     )
     source = MessageSource(

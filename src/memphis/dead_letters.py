@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from datetime import datetime
@@ -14,7 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from memphis._core.arguments import checked
 from memphis._core.payload import encode_payload
-from memphis.exceptions import MemphisRequestError, MemphisUsageError
+from memphis.exceptions import (
+    MemphisClosedError,
+    MemphisConnectError,
+    MemphisNotFoundError,
+    MemphisTimeoutError,
+    MemphisUsageError,
+)
 from memphis.headers import Headers, as_mapping
 from memphis.wire.dead_letters import (
     BATCH_MAX,
@@ -40,6 +47,8 @@ if TYPE_CHECKING:
     from memphis._core.rpc import Rpc
 
 __all__ = ["DeadLetter", "DeadLetters", "Failure", "RedriveResult"]
+
+_log = logging.getLogger(__name__)
 
 _PAGE: Final = 200
 _WATCH_EVERY_S: Final = 0.5
@@ -236,7 +245,9 @@ class DeadLetters:
 
     async def __aiter__(self) -> AsyncIterator[DeadLetter]:
         async for info in self.headlines():
-            yield await _whole(self._rpc, info)
+            letter = await _whole_if_there(self._rpc, info)
+            if letter is not None:
+                yield letter
 
     async def headlines(
         self, preview_bytes: int = PREVIEW_BYTES_MAX
@@ -256,9 +267,18 @@ class DeadLetters:
             before = page.letters[-1].id if page.letters else 0
 
     async def newest(self, count: int, preview_bytes: int = 0) -> list[DeadLetterInfo]:
-        """The newest ``count``, at most 1000, without their payloads or with their beginnings."""
-        page = await self._page(limit=count, preview_bytes=preview_bytes)
-        return page.letters
+        """The newest ``count``, without their payloads or with their beginnings."""
+        found: list[DeadLetterInfo] = []
+        more = True
+        while more and len(found) < count:
+            page = await self._page(
+                before=found[-1].id if found else 0,
+                limit=min(count - len(found), BATCH_MAX),
+                preview_bytes=preview_bytes,
+            )
+            found += page.letters
+            more = page.more and bool(page.letters)
+        return found
 
     async def watch(self) -> AsyncGenerator[DeadLetter, None]:
         """Those that come from now on, as they come, without an end.
@@ -267,12 +287,24 @@ class DeadLetters:
         """
         after = (await self._page(limit=1)).newest
         while True:
-            page = await self._page(after=after, limit=_PAGE, preview_bytes=PREVIEW_BYTES_MAX)
-            for info in page.letters:
+            coming = await self._coming(after)
+            for info, letter in coming:
                 after = info.id
-                yield await _whole(self._rpc, info)
-            if not page.letters:
+                if letter is not None:
+                    yield letter
+            if not coming:
                 await asyncio.sleep(_WATCH_EVERY_S)
+
+    async def _coming(self, after: int) -> list[tuple[DeadLetterInfo, DeadLetter | None]]:
+        """Those above an id; none while no broker answers."""
+        try:
+            page = await self._page(after=after, limit=_PAGE, preview_bytes=PREVIEW_BYTES_MAX)
+            return [(info, await _whole_if_there(self._rpc, info)) for info in page.letters]
+        except MemphisClosedError:
+            raise
+        except (MemphisConnectError, MemphisTimeoutError) as error:
+            _log.debug("watching dead letters goes on when a broker answers: %s", error)
+            return []
 
     async def redrive(
         self,
@@ -351,16 +383,20 @@ async def read_dead_letter(rpc: Rpc, letter_id: int) -> DeadLetter:
     return await _whole(rpc, info)
 
 
+async def _whole_if_there(rpc: Rpc, info: DeadLetterInfo) -> DeadLetter | None:
+    """None for one that went while its payload was being read: somebody gave it back, or dropped it."""
+    try:
+        return await _whole(rpc, info)
+    except MemphisNotFoundError:
+        return None
+
+
 async def _whole(rpc: Rpc, info: DeadLetterInfo) -> DeadLetter:
     """The dead letter with all of its payload, the rest of which is asked for."""
     payload = base64.b64decode(info.payload)
     while len(payload) < info.size:
         request = DeadLetterGet(id=info.id, offset=len(payload))
-        try:
-            chunk = base64.b64decode((await rpc.call(request, DeadLetterInfo)).payload)
-        except MemphisRequestError as error:
-            error.add_note(f"it went while the payload of dead letter {info.id} was being read")
-            raise
+        chunk = base64.b64decode((await rpc.call(request, DeadLetterInfo)).payload)
         if not chunk:
             break
         payload += chunk

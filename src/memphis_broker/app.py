@@ -107,16 +107,9 @@ class App:
         store = DeadLetterStore(streams, connections.bulk)
         intents = RecordStore(connections.control, _REDRIVES_BUCKET, replicas)
         redriver = Redriver(
-            store,
-            intents,
-            stations,
-            groups,
-            self._schemas,
-            examiner,
-            connections.bulk,
-            _now,
+            store, intents, stations, groups, self._schemas, examiner, connections.bulk, _now,
             sweeper.watch,
-        )
+        )  # fmt: skip
         dead_letters = DeadLetterService(
             store, redriver, stations, self._schemas, examiner, streams
         )
@@ -126,29 +119,13 @@ class App:
             stations,
         )  # fmt: skip
 
-        native = Edge(
-            [
-                *stations_api.operations(stations, trial),
-                *schemas_api.operations(self._schemas),
-                *groups_api.operations(groups),
-                *dead_letters_api.operations(dead_letters),
-            ]
-        )
-        self._endpoints = Endpoints(
-            connections.control,
-            native.answer,
-            FixedReplies(
-                busy=edge.refuse(
-                    ErrorCode.ENGINE_UNAVAILABLE, "the broker is busy; try again in a moment"
-                ),
-                too_large=edge.refuse(
-                    ErrorCode.ENGINE_REFUSED,
-                    "the reply is larger than the engine's largest message",
-                ),
-            ),
-            subjects=native.subjects,
-            prefix=API_PREFIX,
-        )
+        operations = [
+            *stations_api.operations(stations, trial),
+            *schemas_api.operations(self._schemas),
+            *groups_api.operations(groups),
+            *dead_letters_api.operations(dead_letters),
+        ]
+        self._endpoints = _endpoints(connections.control, Edge(operations))
 
     async def recover(self) -> None:
         """Make what the broker keeps its records in, and finish what a killed broker left undone.
@@ -183,6 +160,24 @@ class App:
     def statistics(self) -> dict[str, int]:
         """How many requests run, wait, and were turned away."""
         return self._endpoints.statistics()
+
+
+def _endpoints(control: Client, native: Edge) -> Endpoints:
+    return Endpoints(
+        control,
+        native.answer,
+        FixedReplies(
+            busy=edge.refuse(
+                ErrorCode.ENGINE_UNAVAILABLE, "the broker is busy; try again in a moment"
+            ),
+            too_large=edge.refuse(
+                ErrorCode.ENGINE_REFUSED,
+                "the reply is larger than the engine's largest message",
+            ),
+        ),
+        subjects=native.subjects,
+        prefix=API_PREFIX,
+    )
 
 
 @contextmanager

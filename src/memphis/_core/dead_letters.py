@@ -50,6 +50,7 @@ RESEND_S: Final = 60.0
 """The stream of dead letters knows an id for much longer."""
 _TRY_AGAIN_S: Final = 5.0
 """After so long the group is given the message again, and with it another attempt to store it."""
+_LEFT_AGAIN_S: Final = 3600.0
 
 
 class _Kept(Receipt):
@@ -77,6 +78,7 @@ class GroupDeadLetters:
         publisher: Stores them.
         state: The station, which says whether it keeps any.
         group: Whose they are.
+        life: Which life of the group it is.
         deliveries_max: How often a message is given to the group.
     """
 
@@ -86,12 +88,14 @@ class GroupDeadLetters:
         publisher: Publisher,
         state: StationState,
         group: GroupName,
+        life: str,
         deliveries_max: int,
     ) -> None:
         self._connection = connection
         self._publisher = publisher
         self._state = state
         self._group = group
+        self._life = life
         self._deliveries_max = deliveries_max
         self._first_prefixes: dict[int, bytes] = {}
 
@@ -127,6 +131,7 @@ class GroupDeadLetters:
             MemphisConnectError: The connection is closed.
         """
         self._connection.check_open()
+        answer = never_again(reason)
         if self._is_kept:
             ended: asyncio.Future[MemphisProduceError | None]
             ended = asyncio.get_running_loop().create_future()
@@ -136,14 +141,15 @@ class GroupDeadLetters:
                     ended.set_result(error)
 
             await self._publisher.wait_room()
-            self._post(partition, frame, reason, _Kept(done))
+            answer = self._post(partition, frame, reason, _Kept(done))
             error = await ended
             if error is not None:
                 raise error
-        self._connection.publish(frame[3], never_again(reason))
+        self._connection.publish(frame[3], answer)
 
     def _put_aside(self, partition: int, frame: MessageFrame) -> None:
         reason = f"not acknowledged in {self._deliveries_max} deliveries"
+        answer = never_again(reason)
 
         def done(error: MemphisProduceError | None) -> None:
             if error is not None:
@@ -152,13 +158,13 @@ class GroupDeadLetters:
                     "dead letter and stays the group's: %s",
                     self._state.name, self._group, bare_text(error),
                 )  # fmt: skip
-            self._settle(frame, again_after(_TRY_AGAIN_S) if error else never_again(reason))
+            self._settle(frame, again_after(_TRY_AGAIN_S) if error else answer)
 
         if not self._is_kept:
             done(None)
             return
         try:
-            self._post(partition, frame, reason, _Kept(done))
+            answer = self._post(partition, frame, reason, _Kept(done))
         except MemphisProduceError as error:
             done(error)
         except MemphisError as error:
@@ -170,24 +176,25 @@ class GroupDeadLetters:
         except MemphisConnectError as error:
             _log.debug("the engine gives a message again, because it was not told: %s", error)
 
-    def _post(self, partition: int, frame: MessageFrame, reason: str, receipt: Receipt) -> None:
+    def _post(self, partition: int, frame: MessageFrame, reason: str, receipt: Receipt) -> bytes:
+        """Send the dead letter; returns how the message is settled once it is confirmed."""
         label = self._label(partition, frame, reason)
         payload, lines = bytes(frame[5]), carried_lines(frame[4])
         header = _header(label, lines)
-        if not self._fits(header, payload) and self._stays_in_station:
+        answer = never_again(reason)
+        if not self._fits(header, payload):
             label = label.model_copy(update={"payload_is_left": True})
             header, payload = _header(label, b""), b""
+            if self._state.description.options.retention_type is Retention.ACK_BASED:
+                # Taken from the group it would be gone, and the payload with it.
+                answer = again_after(_LEFT_AGAIN_S)
         subject = dead_letter_subject(label.station_id, label.partition, self._group, KIND_POISON)
         self._publisher.post(receipt, subject.encode(), payload, header, RESEND_S, STORE_DEADLINE_S)
+        return answer
 
     def _fits(self, header: bytes, payload: bytes) -> bool:
         size = len(header) + len(payload)
         return len(header) <= HEADER_BYTES_MAX and size <= self._connection.max_payload
-
-    @property
-    def _stays_in_station(self) -> bool:
-        """Whether the station keeps messages that every group is done with."""
-        return self._state.description.options.retention_type is not Retention.ACK_BASED
 
     def _label(self, partition: int, frame: MessageFrame, reason: str) -> Label:
         delivery = parse_delivery(frame[3])
@@ -206,6 +213,7 @@ class GroupDeadLetters:
             partition=partition,
             sequence=delivery.sequence,
             group=str(self._group),
+            group_life=self._life,
             kind=KIND_POISON,
             sent_at=delivery.sent_at,
             failures=[failure],

@@ -69,6 +69,7 @@ class Membership:
         self.group = GroupName.parse(request.group)
         self.max_ack_time_ms = request.max_ack_time_ms
         self.max_msg_deliveries = request.max_msg_deliveries
+        self.life = ""
 
     @classmethod
     async def join(
@@ -115,6 +116,7 @@ class Membership:
         membership = cls(session, session.states.open(joined.station), request, subscription)
         if joined.max_ack_time_ms is not None:
             membership.max_ack_time_ms = joined.max_ack_time_ms
+        membership.life = joined.life
         if joined.max_msg_deliveries is not None:
             membership.max_msg_deliveries = joined.max_msg_deliveries
         return membership

@@ -25,6 +25,10 @@ CHUNK_BYTES: Final = 512 * 1024
 """How much of a payload one reply carries."""
 
 
+Id = Annotated[int, Field(ge=1, le=SEQUENCE_MAX)]
+IdOrNone = Annotated[int, Field(ge=0, le=SEQUENCE_MAX)]
+
+
 class Failure(Reply):
     """One time that a message was given up."""
 
@@ -39,18 +43,20 @@ class Label(Reply):
 
     station: str
     station_id: str
-    partition: int = 0
-    sequence: int = 0
+    partition: IdOrNone = 0
+    sequence: IdOrNone = 0
     group: str = ""
+    group_life: str = ""
+    """Unique to this life of the group: one that is made again gives up messages of its own."""
     kind: str
     sent_at: datetime | None = None
     """When the station stored it; None for one that never got in."""
     failures: list[Failure]
     """Oldest first; the last is why it is here now. Of many, the newest are kept."""
-    round: int = 0
+    round: IdOrNone = 0
     """How often it was given back before."""
-    edits: int = 0
-    replaces: int = 0
+    edits: IdOrNone = 0
+    replaces: IdOrNone = 0
     """The id of the dead letter that this one is an edited form of."""
     payload_is_left: bool = False
     """It is too large to be copied with its label, so only the station has it, as long as it keeps it."""
@@ -60,8 +66,9 @@ class Label(Reply):
     @property
     def identity(self) -> str:
         """The message id by which the engine knows a second attempt to store the same dead letter."""
-        place = f"{self.station_id}/{self.partition}/{self.sequence}/{self.group}"
-        return f"{place}/{self.round}/{self.edits}"
+        whose = f"{self.group}/{self.group_life}"
+        place = f"{self.station_id}/{self.partition}/{self.sequence}"
+        return f"{place}/{whose}/{self.round}/{self.edits}"
 
     def failed_again(self, failure: Failure) -> Label:
         """The label after another failure; earlier reasons are cut to what a header has room for."""
@@ -98,10 +105,6 @@ def is_reason(text: str) -> bool:
 def as_reason(text: str) -> str:
     """A reason as a label can carry it."""
     return one_line(text)[:REASON_LENGTH_MAX]
-
-
-Id = Annotated[int, Field(ge=1, le=SEQUENCE_MAX)]
-IdOrNone = Annotated[int, Field(ge=0, le=SEQUENCE_MAX)]
 
 
 class Selection(Request):

@@ -306,6 +306,8 @@ class GroupJoined(Reply):
     created: bool
     max_ack_time_ms: int | None = None
     max_msg_deliveries: int | None = None
+    life: str = ""
+    """Unique to this life of the group; empty where it is not known."""
 
 
 class GroupLeave(Request):

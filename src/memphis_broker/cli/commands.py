@@ -78,8 +78,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         status = app(list(arguments), prog_name="memphis", standalone_mode=False)
     except _USAGE_ERROR as error:
-        command = next((word for word in arguments if not word.startswith("-")), "")
-        help_command = " ".join(["memphis", *([command] if command in _names() else []), "--help"])
+        help_command = " ".join(["memphis", *_path_of(arguments), "--help"])
         message = error.format_message()  # type: ignore[attr-defined]  # a usage error has it
         _output.write_error(f"{message.rstrip('.')}; see: {help_command}")
         return _EXIT_USAGE
@@ -88,7 +87,22 @@ def run(arguments: Sequence[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _names() -> set[str]:
-    commands = {command.name for command in app.registered_commands}
-    groups = {group.name for group in app.registered_groups}
-    return {name for name in commands | groups if isinstance(name, str)}
+def _path_of(arguments: Sequence[str]) -> list[str]:
+    """The command that was meant, as far as there is one: ``station``, or ``station create``."""
+    path: list[str] = []
+    group: typer.Typer | None = app
+    for word in arguments:
+        if group is None or word not in _names(group):
+            break
+        path.append(word)
+        found = [g.typer_instance for g in group.registered_groups if g.name == word]
+        group = found[0] if found else None
+    return path
+
+
+def _names(group: typer.Typer) -> set[str]:
+    commands = {
+        command.name or (command.callback.__name__ if command.callback else "")
+        for command in group.registered_commands
+    }
+    return commands | {found.name for found in group.registered_groups if found.name}

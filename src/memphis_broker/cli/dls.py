@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from contextlib import aclosing
@@ -99,7 +100,8 @@ async def list_letters(
 ) -> None:
     """List dead letters, newest first."""
     letters = await _selected(memphis, station, kind, group, since, None)
-    found = await letters.newest(count, preview_bytes=4 * _PREVIEW_SHOWN)
+    found = await letters.newest(count + 1, preview_bytes=4 * _PREVIEW_SHOWN)
+    is_cut, found = len(found) > count, found[:count]
     if as_json:
         for info in found:
             _output.write_line(info.model_dump_json(exclude={"payload"}))
@@ -109,7 +111,13 @@ async def list_letters(
             [_row(info) for info in found],
         )
     else:
-        _output.write_line("there are no dead letters")
+        _output.write_line(
+            "there are no dead letters that match"
+            if group or kind or since
+            else "there are no dead letters"
+        )
+    if is_cut:
+        _output.write_note(f"the newest {count:,}; for more: --count, or memphis dls export")
 
 
 @app.command()
@@ -166,17 +174,27 @@ async def redrive(
     _check_chosen(station, ids, kind, group, since, everything)
     letters = await _selected(memphis, station, kind, group, since, ids)
     total = len(ids) if ids else None
+    seen_to = 0
     with _output.progress("giving back", total) as show_progress:
-        result = await letters.redrive(
-            station=to, rate=rate, progress=lambda done: show_progress(done, f"{done:,}")
-        )
+
+        def progress(done: int) -> None:
+            nonlocal seen_to
+            seen_to = done
+            show_progress(done, f"{done:,}")
+
+        try:
+            result = await letters.redrive(station=to, rate=rate, progress=progress)
+        except asyncio.CancelledError:
+            _output.write_note(f"interrupted after {seen_to:,}; run it again for the rest")
+            raise
     _output.write_line(f"{_output.counted(result.moved, 'dead letter')} given back")
     if result.refused_count:
         for refused in result.refused[:_REFUSALS_SHOWN]:
             _output.write_error(refused.reason)
         rest = result.refused_count - _REFUSALS_SHOWN
         more = f"; {rest:,} more like these" if rest > 0 else ""
-        _output.write_error(f"{_output.counted(result.refused_count, 'dead letter')} stay{more}")
+        stay = "stays" if result.refused_count == 1 else "stay"
+        _output.write_error(f"{_output.counted(result.refused_count, 'dead letter')} {stay}{more}")
         raise typer.Exit(FAILED)
 
 

@@ -233,7 +233,10 @@ async def configure(
     ] = None,
     dls_station: Annotated[
         str | None,
-        typer.Option(help="A station that gets a copy of dead letters from now on; '' for none."),
+        typer.Option(
+            help="A station that gets a copy of dead letters from now on, created if missing; "
+            "'' for none."
+        ),
     ] = None,
     dead_letter_age_max_s: Annotated[
         int | None, typer.Option(min=0, help="Seconds that they are kept; 0: as the broker does.")
@@ -319,6 +322,20 @@ def _retention(by: Retention, value: int) -> str:
             return f"{value:,} {by.value}"
 
 
+def _dead_letter_options(options: StationOptions) -> str:
+    parts = [
+        f"those of groups {_shown(options.send_poison_msg_to_dls)}",
+        f"those of the schema {_shown(options.send_schema_failed_msg_to_dls)}",
+    ]
+    if options.dls_station:
+        parts.append(f"copied to {options.dls_station}")
+    if options.dead_letter_age_max_s:
+        parts.append(f"kept {options.dead_letter_age_max_s:,} seconds")
+    if options.dead_letter_count_max:
+        parts.append(f"at most {options.dead_letter_count_max:,}")
+    return ", ".join(parts)
+
+
 def _show_info(found: StationInfo) -> None:
     options = found.options
     _output.write_line(
@@ -326,6 +343,7 @@ def _show_info(found: StationInfo) -> None:
         f"keeps {_retention(options.retention_type, options.retention_value)}, "
         f"on {options.storage_type.name.lower()}, created {found.created_at:%Y-%m-%d %H:%M:%S %Z}"
     )
+    _output.write_line(f"dead letters: {_dead_letter_options(options)}")
     if options.schema_name:
         _output.write_line(f"it takes only messages that fit the schema {options.schema_name}")
     _output.write_table(

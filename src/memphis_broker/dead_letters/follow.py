@@ -81,8 +81,9 @@ class Follower:
     ) -> None:
         place = subjects.parse_dead_letter_subject(work.subject)
         try:
-            if label is not None and label.replaces:
-                await self._store.delete(label.replaces)
+            if label is not None and label.replaces and not await self._replaced(work, label):
+                await work.again(_AGAIN_S)
+                return
             station = stations.get(place.station_id) if place else None
             if station is not None and station.options.dls_station:
                 await self._copy(work.sequence, station)
@@ -94,6 +95,19 @@ class Follower:
         if label is not None and not label.replaces:
             self._notifier.note(label)
         await work.done()
+
+    async def _replaced(self, work: Work, label: Label) -> bool:
+        """See to it that an edited dead letter is the only form; False: look again in a moment.
+
+        Whoever edits deletes the old form itself, and is only helped where it was killed in between.
+        """
+        old, letter = await self._store.get(label.replaces), await self._store.get(work.sequence)
+        if old is None or letter is None or not model.is_edited_form(letter, old):
+            return True
+        if work.attempts == 1:
+            return False
+        await self._store.delete(old.id)
+        return True
 
     async def _copy(self, letter_id: int, station: StationRecord) -> None:
         letter = await self._store.get(letter_id)

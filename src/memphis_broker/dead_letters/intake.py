@@ -19,6 +19,7 @@ from memphis.types import Retention
 from memphis.wire import headers, subjects
 from memphis.wire.dead_letters import Failure, Label, read_label
 from memphis.wire.errors import ErrorCode, Refusal
+from memphis.wire.models import SEQUENCE_MAX
 from memphis.wire.names import GroupName, InvalidNameError, StationName
 from memphis_broker.dead_letters import model
 from memphis_broker.engine.concurrency import for_each
@@ -43,8 +44,9 @@ class _GivenUp(BaseModel):
 
     stream: str = Field(min_length=1, max_length=512)
     consumer: str = Field(min_length=1, max_length=512)
-    stream_seq: int = Field(ge=1)
-    deliveries: int = Field(ge=0)
+    stream_seq: int = Field(ge=1, le=SEQUENCE_MAX)
+    deliveries: int = Field(ge=0, le=SEQUENCE_MAX)
+    timestamp: str = Field(default="", max_length=64)
 
 
 class _Place(NamedTuple):
@@ -100,7 +102,12 @@ class Intake:
         place = await self._place(given_up)
         if place is None:
             return  # no station's stream, or one that has gone since
+        if _is_before(given_up.timestamp, place.station.created_at):
+            return  # of an earlier life of the station, whose message that was
         original = await self._streams.message(given_up.stream, given_up.stream_seq)
+        whose = subjects.redrive_group(original.subject) if original else ""
+        if whose and whose != place.group.internal:
+            return  # another group's, that was given back: none of this consumer's business
         if original is None and place.station.options.retention_type is Retention.ACK_BASED:
             return  # everybody has acknowledged it, late
         if place.station.options.send_poison_msg_to_dls:
@@ -161,3 +168,10 @@ class Intake:
         label = model.malformed_label(f"{reason} (from {work.subject})", self._now())
         own = model.headers_of(label, {}, f"aside/{work.sequence}/{self._now().timestamp()}")
         await self._streams.append(subjects.MALFORMED, work.payload, own)
+
+
+def _is_before(timestamp: str, moment: datetime) -> bool:
+    try:
+        return model.time_of(timestamp) < moment
+    except ValueError:
+        return False  # it does not say

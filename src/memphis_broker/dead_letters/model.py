@@ -96,13 +96,14 @@ def _are_names(station: str, group: str) -> bool:
 
 
 def _malformed(message: StoredMessage, label: Label | None) -> Label:
-    if label is not None and label.kind == subjects.KIND_MALFORMED:
-        return label
-    failure = Failure(
-        reason="this has no label of a dead letter, or one that contradicts its subject",
-        at=time_of(message.stored_at),
+    """Of a stranger's label nothing is kept but the reason of one that the broker put aside."""
+    is_aside = label is not None and label.kind == subjects.KIND_MALFORMED
+    if label is not None and is_aside and message.subject == subjects.MALFORMED:
+        return malformed_label(label.failures[-1].reason, label.failures[-1].at)
+    return malformed_label(
+        "this has no label of a dead letter, or one that contradicts its subject",
+        time_of(message.stored_at),
     )
-    return Label(station="", station_id="", kind=subjects.KIND_MALFORMED, failures=[failure])
 
 
 def malformed_label(reason: str, now: datetime) -> Label:
@@ -238,3 +239,15 @@ def time_of(stored_at: str) -> datetime:
     seconds, _, fraction = stored_at.removesuffix("Z").partition(".")
     moment = datetime.fromisoformat(seconds).replace(tzinfo=UTC)
     return moment.replace(microsecond=int(fraction[:6].ljust(6, "0") or 0))
+
+
+def is_edited_form(letter: DeadLetter, old: DeadLetter) -> bool:
+    """Whether this dead letter says, and may say, that it replaces that one."""
+    new_label, old_label = letter.label, old.label
+    same = ("station_id", "partition", "sequence", "group", "group_life", "kind", "round")
+    return (
+        new_label.kind != subjects.KIND_MALFORMED
+        and new_label.replaces == old.id < letter.id
+        and new_label.edits == old_label.edits + 1
+        and all(getattr(new_label, field) == getattr(old_label, field) for field in same)
+    )

@@ -102,7 +102,11 @@ class Notifier:
                     pause_s *= 2
                     continue
                 break
-        logger.warning("nobody was notified of new dead letters: %s", failure)
+        logger.warning(
+            "nobody was notified of new dead letters, because the webhook failed %d times: %s; "
+            "the next ones are told again",
+            attempt, failure,
+        )  # fmt: skip
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:

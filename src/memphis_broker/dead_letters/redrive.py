@@ -8,9 +8,10 @@ engine remembers those ids for the station's idempotency window.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -39,11 +40,6 @@ logger = logging.getLogger(__name__)
 
 _LEFT_BEHIND_S: Final = 60.0
 """A batch takes less; one that is older has lost its broker."""
-_AT_ONCE: Final = 128
-
-
-Delete = Callable[[Sequence[int]], Awaitable[None]]
-"""Deletes these dead letters."""
 
 
 class _Intent(BaseModel):
@@ -60,6 +56,7 @@ class _Destination(NamedTuple):
     """Where a dead letter goes."""
 
     station: StationRecord
+    partition: int
     message: NewMessage
 
 
@@ -76,9 +73,9 @@ class Redriver:
         examiner: Examiner,
         bulk: Bulk,
         now: Callable[[], datetime],
-        given_back: Callable[[StationRecord], None],
+        given_back: Callable[[StationRecord, int], None],
     ) -> None:
-        """Args: ``given_back`` is told of a station whose groups were given something."""
+        """Args: ``given_back`` is told of a partition whose groups were given something."""
         self._store = store
         self._intents = intents
         self._stations = stations
@@ -89,12 +86,8 @@ class Redriver:
         self._now = now
         self._given_back = given_back
 
-    async def move(
-        self, letters: Sequence[DeadLetter], target: str, delete: Delete | None = None
-    ) -> list[DeadLetterRefused]:
+    async def move(self, letters: Sequence[DeadLetter], target: str) -> list[DeadLetterRefused]:
         """Give these back, to their groups or as new messages into the station ``target``.
-
-        ``delete`` is called with the ids of those that are stored anew; None: one is deleted after another.
 
         Returns:
             Those that could not be, and why; they stay as they are.
@@ -103,15 +96,27 @@ class Redriver:
             Refusal: The target is not there, or the engine does not answer; then it is finished later.
         """
         place = await self._stations.ready(StationName.parse(target)) if target else None
-        plans, refused = await self._plan(letters, place)
-        if not plans:
-            return refused
-        intent = _Intent(ids=list(plans), target=target, begun_at=self._now())
-        key = uuid.uuid4().hex
-        revision = await self._intents.write(key, intent.model_dump_json().encode(), 0)
-        refused += await self._carry_out(plans, delete or self._delete)
-        await self._intents.erase(key, revision)
+        async with self._groups_stay(letters):
+            plans, refused = await self._plan(letters, place)
+            if not plans:
+                return refused
+            intent = _Intent(ids=list(plans), target=target, begun_at=self._now())
+            key = uuid.uuid4().hex
+            revision = await self._intents.write(key, intent.model_dump_json().encode(), 0)
+            refused += await self._carry_out(plans)
+        with contextlib.suppress(RecordConflictError):  # then another broker has finished it
+            await self._intents.erase(key, revision)
         return refused
+
+    @contextlib.asynccontextmanager
+    async def _groups_stay(self, letters: Iterable[DeadLetter]) -> AsyncIterator[None]:
+        """Have this broker end none of the groups meanwhile: what it is given would go with it."""
+        groups = {(letter.label.station_id, letter.label.group) for letter in letters}
+        async with contextlib.AsyncExitStack() as held:
+            # In one order, or two batches could wait for each other.
+            for station_id, group in sorted(groups):
+                await held.enter_async_context(self._groups.undisturbed(station_id, group))
+            yield
 
     async def finish_left_behind(self, *, at_start: bool) -> None:
         """Finish batches whose broker is gone.
@@ -133,16 +138,15 @@ class Redriver:
             place = None
             if intent.target:
                 place = await self._stations.ready(StationName.parse(intent.target))
-            plans, refused = await self._plan(letters, place)
-            refused += await self._carry_out(plans, self._delete)
+            async with self._groups_stay(letters):
+                plans, refused = await self._plan(letters, place)
+                refused += await self._carry_out(plans)
         except Refusal as refusal:
             if refusal.code is ErrorCode.ENGINE_UNAVAILABLE:
                 raise
             logger.warning("dead letters stay as they are: %s", refusal.text)
-        try:
+        with contextlib.suppress(RecordConflictError):  # then another broker has finished it
             await self._intents.erase(record.key, record.revision)
-        except RecordConflictError:
-            return  # another broker has finished it
 
     async def _plan(
         self, letters: Iterable[DeadLetter], target: StationRecord | None
@@ -167,11 +171,10 @@ class Redriver:
                 plans[letter.id] = outcome
         return dict(sorted(plans.items())), refused
 
-    async def _carry_out(
-        self, plans: dict[int, _Destination], delete: Delete
-    ) -> list[DeadLetterRefused]:
+    async def _carry_out(self, plans: dict[int, _Destination]) -> list[DeadLetterRefused]:
         for destination in plans.values():
-            self._given_back(destination.station)  # first, so that it is known whatever follows
+            # First, so that it is known whatever follows.
+            self._given_back(destination.station, destination.partition)
         outcomes = await self._bulk.append_all([plan.message for plan in plans.values()])
         refused, done = [], []
         for letter_id, refusal in zip(plans, outcomes, strict=True):
@@ -181,11 +184,8 @@ class Redriver:
                 refused.append(
                     DeadLetterRefused(id=letter_id, code=int(refusal.code), reason=refusal.text)
                 )
-        await delete(done)
+        await self._store.delete_all(done)
         return refused
-
-    async def _delete(self, ids: Sequence[int]) -> None:
-        await for_each(ids, self._store.delete, _AT_ONCE)
 
 
 class _Planner:
@@ -261,7 +261,8 @@ class _Planner:
                 "station to put it into",
             )
         subject = subjects.redrive_subject(station.station, label.partition, found, letter.id)
-        return _Destination(station, NewMessage(subject, letter.payload, model.given_back(letter)))
+        message = NewMessage(subject, letter.payload, model.given_back(letter))
+        return _Destination(station, label.partition, message)
 
     async def to_stations(
         self, letters: Sequence[tuple[DeadLetter, StationRecord]]
@@ -322,11 +323,11 @@ async def check_payloads(
 
 
 def unfit_message(letter_id: int, station: StationRecord, reason: str) -> Refusal:
-    """The refusal for a dead letter that does not fit a station's schema."""
+    """The refusal for a dead letter, as it is or edited, that does not fit a station's schema."""
     return Refusal(
         ErrorCode.MESSAGE_UNFIT,
-        f"the dead letter {letter_id} does not fit the schema of station {station.name}: {reason}; "
-        "edit it, or change the schema",
+        f"this form of the dead letter {letter_id} does not fit the schema of station "
+        f"{station.name}: {reason}; it stays as it is",
     )
 
 
@@ -348,7 +349,7 @@ def _into(station: StationRecord, letter: DeadLetter, mark: str) -> _Destination
         # By the id, as a producer of ours does, so that a repetition meets the first.
         partition = partition_for_key(headers[MESSAGE_ID], partitions)
     subject = subjects.ingest_subject(station.station, partition)
-    return _Destination(station, NewMessage(subject, letter.payload, headers))
+    return _Destination(station, partition, NewMessage(subject, letter.payload, headers))
 
 
 def _refused(letter: DeadLetter, refusal: Refusal) -> DeadLetterRefused:

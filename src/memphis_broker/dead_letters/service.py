@@ -33,7 +33,6 @@ from memphis.wire.names import GroupName, StationName
 from memphis_broker.dead_letters import model
 from memphis_broker.dead_letters.model import DeadLetter
 from memphis_broker.dead_letters.redrive import (
-    Delete,
     Redriver,
     check_payloads,
     unfit_message,
@@ -114,7 +113,7 @@ class DeadLetterService:
         _, newest = await self._store.bounds()
         through = min(request.through or newest, newest)
         letters, more = await self._selected(request, request.after, through, request.limit)
-        refused = await self._redriver.move(letters, request.target, await self._deleting(request))
+        refused = await self._redriver.move(letters, request.target)
         return DeadLettersMoved(
             moved=len(letters) - len(refused),
             refused=refused,
@@ -179,21 +178,22 @@ class DeadLetterService:
         label, carried = model.edited(letter, request.headers)
         own = model.headers_of(label, carried, f"edit/{letter.id}/{label.edits}")
         stored = await self._streams.append(letter.subject, payload, own)
+        if stored.duplicate:
+            raise _not_found(letter.id)  # somebody else was quicker to edit it
         # If this broker is killed here, the follower of the new one deletes the old one.
-        await self._store.delete(letter.id)
+        if not await self._store.delete(letter.id):
+            await self._store.delete(stored.sequence)  # it was given back, or dropped, meanwhile
+            raise _not_found(letter.id)
         return DeadLetterEdited(id=stored.sequence)
-
-    async def _deleting(self, request: DeadLetterRedrive) -> Delete | None:
-        """How to delete a batch of the selected; None: one by one."""
-        if request.since is not None:
-            return None
-        wanted = await self._filter(request)
-        return lambda ids: self._store.delete_batch(wanted, ids)
 
     async def _newest(self, request: DeadLetterList) -> tuple[list[DeadLetter], bool]:
         if request.ids:
-            letters, _ = await self._selected(request, 0, max(request.ids), request.limit)
-            return letters[::-1], False
+            _check_selection(request)
+            rest = sorted({i for i in request.ids if not request.before or i < request.before})
+            ids = rest[: -request.limit - 1 : -1]
+            letters = await for_each(ids, self._store.get)
+            # One that is gone ends no page: whoever goes on asks below the last that is there.
+            return [x for x in letters if x is not None], len(rest) > len(ids)
         wanted = await self._filter(request)
         found = [
             letter async for letter in self._store.newest(wanted, request.before, request.limit + 1)

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from memphis.wire import subjects
+from memphis.wire.errors import ErrorCode, Refusal
+from memphis.wire.headers import is_carried
 from memphis.wire.names import GroupName, StationName
 from memphis_broker.dead_letters import model
 from memphis_broker.dead_letters.model import DeadLetter
 from memphis_broker.engine.bulk import Bulk
-from memphis_broker.engine.concurrency import for_each
 from memphis_broker.engine.streams import StoredMessage, Streams
 
 _STREAM: Final = subjects.DEAD_LETTER_STREAM
@@ -19,7 +20,6 @@ _READ_MAX: Final = 1000
 _SPARE: Final = 64
 """So many more than asked for may be read, rather than searching for the exact place."""
 _STRIDE: Final = 8
-_DELETED_AT_ONCE: Final = 128
 
 
 class Filter(NamedTuple):
@@ -113,16 +113,9 @@ class DeadLetterStore:
         """Delete all of them up to this id; how many there were."""
         return await self._streams.purge(_STREAM, subject=wanted.subject, below=through + 1)
 
-    async def delete_batch(self, wanted: Filter, ids: Sequence[int]) -> None:
-        """Delete these, which all match; together, if there are no others before the last of them."""
-        last = ids[-1] if ids else 0
-        every = await self._streams.count_from(_STREAM, wanted.subject, 1)
-        later = await self._streams.count_from(_STREAM, wanted.subject, last + 1)
-        # What comes meanwhile has a higher id, so it is in both counts or is not concerned.
-        if every - later == len(ids):
-            await self.delete_through(wanted, last)
-        else:
-            await for_each(ids, self.delete, _DELETED_AT_ONCE)
+    async def delete_all(self, ids: Sequence[int]) -> None:
+        """Delete these; those that are gone already are as good."""
+        await self._bulk.delete_all(_STREAM, ids)
 
     async def _whole(self, message: StoredMessage) -> DeadLetter:
         letter = model.read(message)
@@ -130,9 +123,18 @@ class DeadLetterStore:
         if not label.payload_is_left:
             return letter
         name = subjects.stream_name(StationName.parse(label.station), label.partition)
-        original = await self._streams.message(name, label.sequence)
+        try:
+            original = await self._streams.message(name, label.sequence)
+        except Refusal as refusal:
+            if refusal.code is ErrorCode.ENGINE_UNAVAILABLE and await self._is_there(name):
+                raise
+            original = None
         # By its time a later life of the station, where the place is another message's, is told apart.
         if original is None or model.time_of(original.stored_at) != label.sent_at:
             gone = label.model_copy(update={"payload_is_gone": True})
             return letter._replace(label=gone)
-        return letter._replace(payload=original.payload, headers=original.headers)
+        carried = {key: value for key, value in original.headers.items() if is_carried(key)}
+        return letter._replace(payload=original.payload, headers=carried)
+
+    async def _is_there(self, stream: str) -> bool:
+        return await self._streams.state(stream) is not None

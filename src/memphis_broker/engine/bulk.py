@@ -26,6 +26,7 @@ from memphis.transport.receipt import Receipt
 from memphis.wire.errors import ErrorCode, Refusal
 from memphis.wire.headers import HEADER_BYTES_MAX, encode_block, status_of
 from memphis_broker.engine.accounts import CLIENTS_USER, Credentials, EngineTargets
+from memphis_broker.engine.concurrency import for_each
 from memphis_broker.engine.direct import PAGE_BYTES, PAGE_MESSAGES
 from memphis_broker.engine.failures import unavailable
 from memphis_broker.engine.streams import StoredMessage
@@ -40,6 +41,10 @@ _RESEND_S: Final = 10.0
 _DEFAULT_PORT: Final = 4222
 _INBOX_PREFIX: Final = "_INBOX.$broker"
 _SEQUENCE: Final = b"Nats-Sequence:"
+_ENGINES_OWN: Final = frozenset(
+    ("Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Num-Pending")
+)
+_DELETED_AT_ONCE: Final = 256
 _END: Final = 204
 _NONE: Final = 404
 
@@ -144,6 +149,25 @@ class Bulk:
             raise unavailable(doing)
         return batch.outcomes
 
+    async def delete_all(self, stream: str, sequences: Sequence[int]) -> None:
+        """Delete these messages; those that are not there (any more) are as good.
+
+        Raises:
+            Refusal: ``ENGINE_UNAVAILABLE``: it is not known which of them are deleted.
+        """
+        doing = f"deleting {len(sequences)} messages of the stream {stream}"
+        connection, _ = await self._open(doing)
+        subject = f"$JS.API.STREAM.MSG.DELETE.{stream}"
+
+        async def delete(sequence: int) -> None:
+            body = json.dumps({"seq": sequence, "no_erase": True}).encode()
+            await connection.request(subject, body, timeout_s=_PAGE_DEADLINE_S)
+
+        try:
+            await for_each(sequences, delete, _DELETED_AT_ONCE)
+        except MemphisError as error:
+            raise unavailable(doing) from error
+
     async def close(self) -> None:
         """End the connection, if there is one. Idempotent."""
         connection, self._connection, self._publisher = self._connection, None, None
@@ -239,11 +263,11 @@ def _stored(frame: MessageFrame) -> StoredMessage:
 
 
 def _headers(block: bytes) -> dict[str, str]:
-    """The last of each key: what the engine adds stands behind what the message had."""
+    """The first of each key, as everywhere; of the engine's own the last, which are behind all others."""
     headers: dict[str, str] = {}
     for line in block.decode("utf-8", "replace").split("\r\n")[1:]:
         key, colon, value = line.partition(":")
-        if colon:
+        if colon and (key in _ENGINES_OWN or key.strip() not in headers):
             headers[key.strip()] = value.strip(" \t")
     return headers
 

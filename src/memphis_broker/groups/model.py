@@ -92,6 +92,12 @@ def marks_of_new(join_id: str) -> Mapping[str, str]:
     return {_MADE_BY: join_id}
 
 
+def life_of(durable: DurableState | None, marks: Mapping[str, str]) -> str:
+    """Which life of the group it is, by its durable in the first partition, or by those of a new one."""
+    metadata = marks if durable is None else durable.metadata
+    return metadata.get(_MADE_BY, "")
+
+
 def marks_of_joined() -> Mapping[str, str]:
     """What is written on the first partition of a group that was there already."""
     return {_SHARED: _YES}

@@ -76,7 +76,7 @@ class GroupService:
         name = StationName.parse(request.station)
         model.check_start(request)
         station, _ = await self._stations.open(name)
-        async with self._lock(station, group):
+        async with self.undisturbed(station.id, group):
             return await self._join(station, group, request)
 
     async def leave(self, request: GroupLeave) -> GroupLeft:
@@ -99,7 +99,7 @@ class GroupService:
             return GroupLeft(removed=False)
         # A member listens before it joins. So who joins before this lock answers now, and who joins
         # after it makes a new group.
-        async with self._lock(station, group):
+        async with self.undisturbed(station.id, group):
             if await self._anyone_listens(station, group):
                 return GroupLeft(removed=False)
 
@@ -115,9 +115,9 @@ class GroupService:
         """Whether the station has this group."""
         return await self._state(station, partition, group) is not None
 
-    def _lock(self, station: StationRecord, group: GroupName) -> asyncio.Lock:
-        """Of this broker's requests, only one at a time makes or ends a group."""
-        return self._locks.setdefault((station.id, group), asyncio.Lock())
+    def undisturbed(self, station_id: str, group: str) -> asyncio.Lock:
+        """Of this broker's requests, only one at a time makes or ends a group, or gives it anything back."""
+        return self._locks.setdefault((station_id, group), asyncio.Lock())
 
     async def _join(
         self, station: StationRecord, group: GroupName, request: GroupJoin
@@ -126,12 +126,15 @@ class GroupService:
         while True:
             known = await self._known(station, group)
             limits = await self._limits(station, group, known, request)
-            if await self._make(station, group, known, limits, request):
+            marks = model.marks_of_joined() if known else model.marks_of_new(uuid.uuid4().hex)
+            if await self._make(station, group, known, limits, request, marks):
+                first = known.get(station.partitions[0])
                 return GroupJoined(
                     station=await self._stations.describe(station),
                     created=made and not known,
                     max_ack_time_ms=limits.ack_wait_ms,
                     max_msg_deliveries=limits.deliveries_max,
+                    life=model.life_of(first, marks),
                 )
             # Another broker made the group a moment ago, in another way: this one joins it.
             made = False
@@ -143,11 +146,11 @@ class GroupService:
         known: Mapping[int, DurableState],
         limits: Limits,
         request: GroupJoin,
+        marks: Mapping[str, str],
     ) -> bool:
         """Make or change whatever is not as it shall be. Returns False if somebody else did."""
         missing = [partition for partition in station.partitions if partition not in known]
         starts = await self._starts(station, request) if missing else {}
-        marks = model.marks_of_joined() if known else model.marks_of_new(uuid.uuid4().hex)
 
         async def make(partition: int) -> bool:
             first = partition == station.partitions[0]

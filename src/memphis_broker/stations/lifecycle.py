@@ -356,6 +356,9 @@ class Lifecycle:
                 await self._rewrite(found, options)
             except RecordConflictError:
                 continue  # somebody else changed it meanwhile: look again
+            logger.warning(
+                "the station %s was the dls_station of %s, which has none any more", name, other
+            )
             return
 
     async def _rewrite(self, found: Found, options: StationOptions) -> StationRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -19,49 +19,29 @@ from memphis.wire.dead_letters import (
     DeadLetterGet,
     DeadLetterList,
     DeadLetterRedrive,
-    Failure,
-    Label,
     write_label,
 )
 from memphis.wire.errors import ErrorCode
 from memphis.wire.models import (
     GroupJoin,
     StationConfigure,
-    StationCreate,
     StationInfoGet,
-    StationOptions,
 )
 from memphis_broker.app import App
-from memphis_broker.dead_letters import redrive
+from memphis_broker.dead_letters.store import DeadLetterStore
 from memphis_broker.engine.records import RecordStore
 from tests.integration.api.conftest import Asker, Engine
+from tests.integration.api.dead_letter_helpers import (
+    STREAM,
+    label,
+    letters,
+    put,
+    some_letters,
+    station,
+)
 from tests.waiting import eventually
 
-STREAM = "memphis_dead_letters"
 GIVEN_UP = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-async def letters(ask: Asker, **selected: Any) -> list[dict[str, Any]]:
-    """Newest first."""
-    found: list[dict[str, Any]] = (await ask.ok(DeadLetterList(**selected)))["letters"]
-    return found
-
-
-async def some_letters(ask: Asker, count: int = 1, **selected: Any) -> list[dict[str, Any]]:
-    """Wait for so many."""
-
-    async def there() -> list[dict[str, Any]]:
-        found = await letters(ask, **selected)
-        return found if len(found) == count else []
-
-    return await eventually(there)
-
-
-async def station(ask: Asker, name: str = "s.x", **options: Any) -> str:
-    """A station; its id."""
-    made = await ask.ok(StationCreate(name=name, options=StationOptions(**options)))
-    return str(made["station"]["id"])
 
 
 async def fail_by_force(client: Client, name: str, group: str, **config: Any) -> None:
@@ -85,39 +65,6 @@ async def fail_by_force(client: Client, name: str, group: str, **config: Any) ->
         return False
 
     await eventually(is_given_up)
-
-
-def label(station_id: str, **values: Any) -> Label:
-    """A label as a member writes it."""
-    given = {
-        "station": "s.x",
-        "station_id": station_id,
-        "partition": 1,
-        "sequence": 1,
-        "group": "g.one",
-        "kind": "poison",
-        "failures": [Failure(reason="why", deliveries=2, at=NOW)],
-        **values,
-    }
-    return Label(**given)
-
-
-async def put(client: Client, written: Label, payload: bytes = b"x", **headers: str) -> int:
-    """Store a dead letter as a member does; its id."""
-    subject = (
-        f"$memphis.dead_letters.{written.station_id}.{written.partition}."
-        f"{written.group.replace('.', '#')}.{written.kind}"
-    )
-    stored = await client.jetstream().publish(
-        subject,
-        payload,
-        headers={
-            "Nats-Msg-Id": written.identity,
-            "$memphis_deadLetter": write_label(written),
-            **headers,
-        },
-    )
-    return int(stored.seq)
 
 
 # What the engine gave up.
@@ -251,51 +198,6 @@ async def test_words_about_streams_that_are_no_stations(ask: Asker, client: Clie
     assert await letters(ask) == []
 
 
-# What is stored by members, good and bad.
-
-
-async def test_what_members_store_is_read_strictly(ask: Asker, client: Client):
-    """Without a label, or with one that contradicts its subject: malformed, seen by everybody."""
-    life = await station(ask)
-    js = client.jetstream()
-    good = await put(client, label(life), b"payload", key="value")
-    await put(client, label(life, sequence=2), **{"$memphis_deadLetter": "no json"})
-    await js.publish(f"$memphis.dead_letters.{life}.1.g#one.poison", b"bare")
-    await js.publish(
-        f"$memphis.dead_letters.{life}.1.other.poison", b"x",
-        headers={"$memphis_deadLetter": write_label(label(life))},
-    )  # fmt: skip
-    kinds = [letter["kind"] for letter in await letters(ask, station="s.x")]
-    assert kinds == ["malformed", "malformed", "malformed", "poison"]
-    shown = await ask.ok(DeadLetterGet(id=good))
-    assert (shown["headers"], shown["reason"]) == ({"key": "value"}, "why")
-
-
-async def test_headers_that_look_like_the_engines_mislead_nobody(ask: Asker, client: Client):
-    """A message may carry any; the engine's own word about it counts."""
-    life = await station(ask)
-    hostile = {
-        "Nats-Sequence": "1", "Nats-Subject": "x", "Nats-Time-Stamp": "never", "Status": "404",
-        "Nats-Num-Pending": "0",
-    }  # fmt: skip
-    ids = [await put(client, label(life, sequence=n), **hostile) for n in range(1, 8)]
-    assert [x["id"] for x in await letters(ask)] == ids[::-1]
-    assert [x["id"] for x in await letters(ask, limit=3, before=ids[5])] == ids[2:5][::-1]
-    assert [x["id"] for x in await letters(ask, after=ids[1], limit=2)] == ids[2:4]
-    assert await ask.ok(DeadLetterDrop(ids=[ids[2]])) == {"dropped": 1}
-    assert await ask.ok(DeadLetterDrop(station="s.x", through=ids[4])) == {"dropped": 4}
-    assert [x["id"] for x in await letters(ask)] == ids[5:][::-1]
-
-
-async def test_stored_again_it_is_the_same(ask: Asker, client: Client):
-    """By what it is, for a day."""
-    life = await station(ask)
-    first = await put(client, label(life))
-    assert await put(client, label(life, failures=[Failure(reason="other", at=NOW)])) == first
-    assert await put(client, label(life, round=1)) != first
-    assert len(await letters(ask)) == 2
-
-
 # Requests.
 
 
@@ -374,7 +276,7 @@ async def test_a_batch_that_was_cut_off_is_finished(
         life = await station(ask)
         ids = [await put(client, label(life, sequence=n)) for n in (1, 2, 3)]
         with monkeypatch.context() as patch:
-            patch.setattr(redrive, "for_each", killed)
+            patch.setattr(DeadLetterStore, "delete_all", killed)
             found = [await app_store(app).get(i) for i in ids]
             with pytest.raises(Killed):
                 await app_redriver(app).move([f for f in found if f], "")

@@ -151,6 +151,19 @@ async def test_retention_by_acks(memphis: Memphis, name: str):
     assert (await only(station)).get_data() == b"0"
 
 
+async def test_retention_by_acks_and_one_too_large_to_be_copied(memphis: Memphis, name: str):
+    """It is seen among the dead letters, and stays in the station, which alone has its payload."""
+    station = await memphis.station(name, Retention.ACK_BASED)
+    producer = await memphis.producer(name, "p")
+    consumer = await memphis.consumer(name, "c", "g", max_ack_time_ms=LONG_MS, max_msg_deliveries=1)
+    room = len(producer._senders[0].frame(b"", None, None)[1])
+    await producer.produce(b"x" * (8 * 1024 * 1024 - room))
+    await (await read_one(consumer)).nack()
+    assert len((await only(station)).get_data()) == 8 * 1024 * 1024 - room
+    assert await consumer.fetch(1) == []
+    assert (await station.info()).messages == 1
+
+
 async def test_purge_and_removal(memphis: Memphis, name: str):
     """Dead letters survive the messages of their station, and go with the station itself."""
     station = await some_dead(memphis, name, 2)
@@ -311,6 +324,8 @@ async def test_listing_by_properties(memphis: Memphis, name: str):
     assert {x.id for x in found[:190]} <= {x.id for x in late} <= {x.id for x in found[:250]}
     some = memphis.dead_letters(ids=[found[3].id, found[1].id])
     assert [x.id async for x in some] == [found[1].id, found[3].id]
+    every = memphis.dead_letters(ids=[x.id for x in found])
+    assert [x.id async for x in every] == [x.id for x in found]
     assert [x.id for x in await station.dead_letters().newest(2)] == [x.id for x in found[:2]]
 
 
@@ -325,7 +340,7 @@ async def test_a_large_payload_comes_whole(memphis: Memphis, name: str):
 
 
 async def test_one_too_large_to_be_copied_with_its_label(memphis: Memphis, name: str):
-    """The station alone has its payload, which is shown and given back as long as it is there."""
+    """The station alone has its payload, which is shown as long as it is there; it can be edited."""
     station = await memphis.station(name)
     producer = await memphis.producer(name, "p")
     room = len(producer._senders[0].frame(b"", None, None)[1])
@@ -335,7 +350,7 @@ async def test_one_too_large_to_be_copied_with_its_label(memphis: Memphis, name:
     await (await read_one(consumer)).dead_letter("larger")
     letter = await only(station)
     assert letter.get_data() == payload
-    with pytest.raises(MemphisRequestError, match="largest"):
+    with pytest.raises(MemphisRequestError, match="at most"):
         await letter.redrive()
     await station.purge()
     letter = await only(station)

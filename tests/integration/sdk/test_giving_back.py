@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -201,6 +202,50 @@ async def eventually_acknowledged(memphis: Memphis, name: str, left: int) -> Non
         return info is not None and info.pending + info.unacknowledged == left
 
     await eventually(is_so, SOON_S)
+
+
+async def test_a_group_that_is_made_again_has_failures_of_its_own(memphis: Memphis, name: str):
+    """The same message failing in its new life is no repetition of the old one's."""
+    station, consumer = await dying(memphis, name, 1)
+    assert await (await only(station)).drop()
+    await consumer.destroy()
+    again = await memphis.consumer(name, "c", "g", max_ack_time_ms=LONG_MS)
+    await (await read_one(again)).dead_letter("in another life")
+    assert (await only(station)).reason == "in another life"
+
+
+async def test_what_is_given_back_and_not_read_outlives_its_station_s_retention(
+    memphis: Memphis, name: str
+):
+    """It is a dead letter again before it would be too old."""
+    station = await some_dead(memphis, name, 3, retention_value=8)
+    assert (await station.dead_letters().redrive()).moved == 3
+    assert await letters_of(station) == []
+
+    async def is_back() -> bool:
+        return len(await letters_of(station)) == 3
+
+    await eventually(is_back, SOON_S)
+    assert {letter.info.redriven for letter in await letters_of(station)} == {1}
+
+
+async def test_a_group_that_ends_while_it_is_given_back_to(memphis: Memphis, name: str):
+    """With retention by acks, too: each is with the group, or a dead letter, never gone."""
+    for number in range(8):
+        own = f"{name}.{number}"
+        station, consumer = await dying_by_acks(memphis, own)
+        redriving = asyncio.ensure_future(station.dead_letters().redrive())
+        await asyncio.gather(consumer.destroy(), redriving, return_exceptions=True)
+        assert len(await letters_of(station)) == 1
+
+
+async def dying_by_acks(memphis: Memphis, name: str) -> tuple[Station, Consumer]:
+    """A station with retention by acks whose group has given up its one message."""
+    station = await memphis.station(name, Retention.ACK_BASED)
+    consumer = await memphis.consumer(name, "c", "g", max_ack_time_ms=LONG_MS)
+    await fill(await memphis.producer(name, "p"), range(1))
+    await (await read_one(consumer)).dead_letter("because")
+    return station, consumer
 
 
 # Those of schemas.

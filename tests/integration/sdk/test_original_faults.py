@@ -413,7 +413,7 @@ async def test_getters_raise(memphis, name):
     session = memphis._session
     state = next(iter(session.states._states.values()))
     group = GroupName.parse("g")
-    dead_letters = GroupDeadLetters(session.connection, session.publisher, state, group, 2)
+    dead_letters = GroupDeadLetters(session.connection, session.publisher, state, group, "", 2)
     source = MessageSource(session.connection, session.codecs, state, group, dead_letters)
     odd = Message(source, 1, (MSG, 1, b"stored", b"not.a.delivery", b"", b""))
     for getter in (odd.get_sequence_number, odd.get_timesent):
