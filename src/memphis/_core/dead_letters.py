@@ -53,8 +53,25 @@ _TRY_AGAIN_S: Final = 5.0
 _LEFT_AGAIN_S: Final = 3600.0
 
 
-class _Kept(Receipt):
-    """One dead letter on its way: tells by ``done`` how it ended, None for well."""
+class AwaitedReceipt(Receipt):
+    """One dead letter on its way, which somebody awaits."""
+
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def confirmed(self, sequence: int, duplicate: bool) -> None:  # noqa: ARG002 - where is of no interest
+        if not self.future.done():
+            self.future.set_result(None)
+
+    def failed(self, error: MemphisProduceError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class _PutAside(Receipt):
+    """One dead letter on its way, which nobody awaits: tells how it ended, None for well."""
 
     __slots__ = ("_done",)
 
@@ -133,18 +150,10 @@ class GroupDeadLetters:
         self._connection.check_open()
         answer = never_again(reason)
         if self._is_kept:
-            ended: asyncio.Future[MemphisProduceError | None]
-            ended = asyncio.get_running_loop().create_future()
-
-            def done(error: MemphisProduceError | None) -> None:
-                if not ended.done():
-                    ended.set_result(error)
-
             await self._publisher.wait_room()
-            answer = self._post(partition, frame, reason, _Kept(done))
-            error = await ended
-            if error is not None:
-                raise error
+            receipt = AwaitedReceipt()
+            answer = self._post(partition, frame, reason, receipt)
+            await receipt.future
         self._connection.publish(frame[3], answer)
 
     def _put_aside(self, partition: int, frame: MessageFrame) -> None:
@@ -164,7 +173,7 @@ class GroupDeadLetters:
             done(None)
             return
         try:
-            answer = self._post(partition, frame, reason, _Kept(done))
+            answer = self._post(partition, frame, reason, _PutAside(done))
         except MemphisProduceError as error:
             done(error)
         except MemphisError as error:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from memphis._core.dead_letters import RESEND_S
+from memphis._core.dead_letters import RESEND_S, AwaitedReceipt
 from memphis._core.payload import encode_payload
 from memphis.exceptions import MemphisError, MemphisSchemaError
 from memphis.transport.errors import bare_text
-from memphis.transport.receipt import Receipt
 from memphis.wire.dead_letters import Failure, Label, as_reason, write_label
 from memphis.wire.headers import (
     BLOCK_END,
@@ -28,21 +26,6 @@ if TYPE_CHECKING:
     from memphis.transport.publisher import Publisher
 
 _REASON_LENGTH_MAX: Final = 1000
-
-
-class _Stored(Receipt):
-    """Tells an asyncio future."""
-
-    def __init__(self) -> None:
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def confirmed(self, sequence: int, duplicate: bool) -> None:  # noqa: ARG002 - where is of no interest
-        if not self.future.done():
-            self.future.set_result(None)
-
-    def failed(self, error: MemphisError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
 
 
 async def keep_refused(
@@ -96,7 +79,7 @@ async def _store(
     )
     said = {MESSAGE_ID: uuid.uuid4().hex, DEAD_LETTER: write_label(label)}
     await publisher.wait_room()
-    stored = _Stored()
+    stored = AwaitedReceipt()
     publisher.post(
         stored,
         schema_failure_subject(state.description.id).encode(),

@@ -172,10 +172,12 @@ class Redriver:
         return dict(sorted(plans.items())), refused
 
     async def _carry_out(self, plans: dict[int, _Destination]) -> list[DeadLetterRefused]:
-        for destination in plans.values():
-            # First, so that it is known whatever follows.
-            self._given_back(destination.station, destination.partition)
-        outcomes = await self._bulk.append_all([plan.message for plan in plans.values()])
+        try:
+            outcomes = await self._bulk.append_all([plan.message for plan in plans.values()])
+        finally:
+            # Also where nobody knows whether it is there.
+            for destination in plans.values():
+                self._given_back(destination.station, destination.partition)
         refused, done = [], []
         for letter_id, refusal in zip(plans, outcomes, strict=True):
             if refusal is None:

@@ -76,14 +76,19 @@ class Sweeper:
         """Tidy one partition; one that has nothing left, or whose station is gone, is watched no more."""
         station_id, partition = place
         station = stations.get(station_id)
+        # Now, not after: it may be named again while it is looked at.
+        self._watched.discard(place)
         try:
             if station is not None and await self._tidy(station, partition):
+                self._watched.add(place)
                 return
         except Refusal as refusal:
             # One partition must not keep the others from being looked at.
-            logger.warning("partition %d of %s: %s", partition, station, refusal.text)
+            logger.warning(
+                "partition %d of station %s is not tidied: %s", partition, station_id, refusal.text
+            )
+            self._watched.add(place)
             return
-        self._watched.discard(place)
         for key in [key for key in self._floors if key[:2] == place]:
             del self._floors[key]
 

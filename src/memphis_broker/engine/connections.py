@@ -30,12 +30,13 @@ from memphis_broker.engine.accounts import (
     EngineTargets,
 )
 from memphis_broker.engine.bulk import Bulk
+from memphis_broker.engine.refusals import ask_why
 
 logger = logging.getLogger(__name__)
 
 _RESETS_MAX: Final = 5
 """An engine that refuses a login may close the connection before its reason can be read; once more,
-and it is."""
+and it mostly is. Then it is asked in a way that cannot fail so."""
 
 OPEN_SECONDS: Final = 30.0
 ATTACH_SECONDS: Final = 5.0
@@ -80,6 +81,7 @@ class EngineConnections:
         self._down: dict[str, asyncio.TimerHandle] = {}
         self._closing = False
         self._last_error = ""
+        self._was_reset = False
         self.durability = durability
         self.cluster_size = 1
         self.bulk = Bulk(targets)
@@ -108,6 +110,8 @@ class EngineConnections:
         except TimeoutError as error:
             await self.close()
             reason = self._last_error or "it does not answer"
+            if self._was_reset:
+                reason = await self._ask_why() or reason
             raise StartupError(f"cannot use the engine at {where}: {reason}") from error
         except BaseException:
             await self.close()
@@ -132,12 +136,7 @@ class EngineConnections:
 
     async def _open_all(self, on_control: Callable[[], Awaitable[None]] | None) -> None:
         secrets = self._targets.secrets
-        login = (
-            Credentials(user=BROKER_USER, password=secrets.broker_password)
-            if secrets
-            else self._targets.plain
-        )
-        self.control = self.clients = await self._connect("broker", login)
+        self.control = self.clients = await self._connect("broker", self._first_login())
         if secrets is not None:
             await self._check_account(self.control, BROKER_ACCOUNT)
         if on_control is not None:
@@ -161,6 +160,16 @@ class EngineConnections:
         )
         self.cluster_size = await _meta_cluster_size(system)
 
+    def _first_login(self) -> Credentials | None:
+        secrets = self._targets.secrets
+        if secrets is None:
+            return self._targets.plain
+        return Credentials(user=BROKER_USER, password=secrets.broker_password)
+
+    async def _ask_why(self) -> str:
+        token = self._targets.plain_token
+        return await ask_why(self._targets.urls[0], self._first_login(), token)
+
     async def _connect(self, role: str, credentials: Credentials | None) -> Client:
         resets = 0
         while True:
@@ -173,9 +182,10 @@ class EngineConnections:
                 if isinstance(error, ConnectionResetError) and resets < _RESETS_MAX:
                     continue
                 where = ", ".join(self._targets.urls)
-                raise StartupError(
-                    f"cannot connect to the engine at {where}: {_in_words(error)}"
-                ) from error
+                reason = _in_words(error)
+                if isinstance(error, ConnectionResetError):
+                    reason = await self._ask_why() or reason
+                raise StartupError(f"cannot connect to the engine at {where}: {reason}") from error
 
     async def _connect_once(self, role: str, credentials: Credentials | None) -> Client:
         client = Client()
@@ -232,6 +242,7 @@ class EngineConnections:
 
     async def _on_error(self, error: Exception) -> None:
         self._last_error = _in_words(error)
+        self._was_reset = isinstance(error, ConnectionResetError)
         logger.debug("engine connection: %s", self._last_error)
 
     async def _on_closed(self) -> None:
