@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -40,6 +40,10 @@ logger = logging.getLogger(__name__)
 
 _LEFT_BEHIND_S: Final = 60.0
 """A batch takes less; one that is older has lost its broker."""
+
+
+Delete = Callable[[Sequence[int]], Awaitable[None]]
+"""Deletes these dead letters."""
 
 
 class _Intent(BaseModel):
@@ -86,8 +90,12 @@ class Redriver:
         self._now = now
         self._given_back = given_back
 
-    async def move(self, letters: Sequence[DeadLetter], target: str) -> list[DeadLetterRefused]:
+    async def move(
+        self, letters: Sequence[DeadLetter], target: str, delete: Delete | None = None
+    ) -> list[DeadLetterRefused]:
         """Give these back, to their groups or as new messages into the station ``target``.
+
+        ``delete`` gets the ids of those that are stored anew; None: each is deleted by itself.
 
         Returns:
             Those that could not be, and why; they stay as they are.
@@ -103,7 +111,7 @@ class Redriver:
             intent = _Intent(ids=list(plans), target=target, begun_at=self._now())
             key = uuid.uuid4().hex
             revision = await self._intents.write(key, intent.model_dump_json().encode(), 0)
-            refused += await self._carry_out(plans)
+            refused += await self._carry_out(plans, delete or self._store.delete_all)
         with contextlib.suppress(RecordConflictError):  # then another broker has finished it
             await self._intents.erase(key, revision)
         return refused
@@ -140,7 +148,7 @@ class Redriver:
                 place = await self._stations.ready(StationName.parse(intent.target))
             async with self._groups_stay(letters):
                 plans, refused = await self._plan(letters, place)
-                refused += await self._carry_out(plans)
+                refused += await self._carry_out(plans, self._store.delete_all)
         except Refusal as refusal:
             if refusal.code is ErrorCode.ENGINE_UNAVAILABLE:
                 raise
@@ -171,7 +179,9 @@ class Redriver:
                 plans[letter.id] = outcome
         return dict(sorted(plans.items())), refused
 
-    async def _carry_out(self, plans: dict[int, _Destination]) -> list[DeadLetterRefused]:
+    async def _carry_out(
+        self, plans: dict[int, _Destination], delete: Delete
+    ) -> list[DeadLetterRefused]:
         try:
             outcomes = await self._bulk.append_all([plan.message for plan in plans.values()])
         finally:
@@ -186,7 +196,7 @@ class Redriver:
                 refused.append(
                     DeadLetterRefused(id=letter_id, code=int(refusal.code), reason=refusal.text)
                 )
-        await self._store.delete_all(done)
+        await delete(done)
         return refused
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -33,6 +34,7 @@ from memphis.wire.names import GroupName, StationName
 from memphis_broker.dead_letters import model
 from memphis_broker.dead_letters.model import DeadLetter
 from memphis_broker.dead_letters.redrive import (
+    Delete,
     Redriver,
     check_payloads,
     unfit_message,
@@ -113,13 +115,28 @@ class DeadLetterService:
         _, newest = await self._store.bounds()
         through = min(request.through or newest, newest)
         letters, more = await self._selected(request, request.after, through, request.limit)
-        refused = await self._redriver.move(letters, request.target)
+        delete = await self._deleting(request, len(letters))
+        refused = await self._redriver.move(letters, request.target, delete)
         return DeadLettersMoved(
             moved=len(letters) - len(refused),
             refused=refused,
             reached=letters[-1].id if letters else through,
             more=more,
         )
+
+    async def _deleting(self, request: DeadLetterRedrive, count: int) -> Delete | None:
+        """How to delete a batch of so many, which are all that match; None: one by one."""
+        if request.since is not None:
+            return None
+        wanted = await self._filter(request)
+
+        async def delete(ids: Sequence[int]) -> None:
+            if len(ids) == count:
+                await self._store.delete_batch(wanted, request.after, ids)
+            else:
+                await self._store.delete_all(ids)
+
+        return delete
 
     async def _redrive_ids(self, request: DeadLetterRedrive) -> DeadLettersMoved:
         _check_selection(request)

@@ -117,6 +117,17 @@ class DeadLetterStore:
         """Delete these; those that are gone already are as good."""
         await self._bulk.delete_all(_STREAM, ids)
 
+    async def delete_batch(self, wanted: Filter, after: int, ids: Sequence[int]) -> None:
+        """Delete these, which are all that match above ``after`` up to the last of them.
+
+        Together, if none matches at or below ``after``: ids only grow, so none can come there any more.
+        """
+        first = await self._bulk.page(_STREAM, wanted.subject, 1, 1)
+        if first.messages and first.messages[0].sequence <= after:
+            await self.delete_all(ids)
+        elif ids:
+            await self.delete_through(wanted, ids[-1])
+
     async def _whole(self, message: StoredMessage) -> DeadLetter:
         letter = model.read(message)
         label = letter.label

@@ -26,9 +26,12 @@ from memphis.transport.receipt import Receipt
 from memphis.wire.errors import ErrorCode, Refusal
 from memphis.wire.headers import HEADER_BYTES_MAX, encode_block, status_of
 from memphis_broker.engine.accounts import CLIENTS_USER, Credentials, EngineTargets
-from memphis_broker.engine.concurrency import for_each
 from memphis_broker.engine.direct import PAGE_BYTES, PAGE_MESSAGES
-from memphis_broker.engine.failures import unavailable
+from memphis_broker.engine.failures import (
+    MESSAGE_NOT_DELETED,
+    MESSAGE_NOT_THERE,
+    unavailable,
+)
 from memphis_broker.engine.streams import StoredMessage
 
 logger = logging.getLogger(__name__)
@@ -44,7 +47,7 @@ _SEQUENCE: Final = b"Nats-Sequence:"
 _ENGINES_OWN: Final = frozenset(
     ("Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Num-Pending")
 )
-_DELETED_AT_ONCE: Final = 256
+_DELETED_AT_ONCE: Final = 1000
 _END: Final = 204
 _NONE: Final = 404
 
@@ -157,16 +160,25 @@ class Bulk:
         """
         doing = f"deleting {len(sequences)} messages of the stream {stream}"
         connection, _ = await self._open(doing)
-        subject = f"$JS.API.STREAM.MSG.DELETE.{stream}"
-
-        async def delete(sequence: int) -> None:
-            body = json.dumps({"seq": sequence, "no_erase": True}).encode()
-            await connection.request(subject, body, timeout_s=_PAGE_DEADLINE_S)
-
-        try:
-            await for_each(sequences, delete, _DELETED_AT_ONCE)
-        except MemphisError as error:
-            raise unavailable(doing) from error
+        subject = f"$JS.API.STREAM.MSG.DELETE.{stream}".encode()
+        for start in range(0, len(sequences), _DELETED_AT_ONCE):
+            part = sequences[start : start + _DELETED_AT_ONCE]
+            answers = _Answers(len(part))
+            inbox = connection.new_inbox("delete")
+            try:
+                subscription = connection.subscribe_runs(inbox.decode(), answers.take)
+                try:
+                    for sequence in part:
+                        body = b'{"seq":%d,"no_erase":true}' % sequence
+                        connection.publish(subject, body, reply=inbox)
+                    async with asyncio.timeout(_PAGE_DEADLINE_S):
+                        await answers.complete.wait()
+                finally:
+                    subscription.unsubscribe()
+            except (MemphisError, TimeoutError) as error:
+                raise unavailable(doing) from error
+            if answers.is_in_doubt:
+                raise unavailable(doing)
 
     async def close(self) -> None:
         """End the connection, if there is one. Idempotent."""
@@ -195,6 +207,24 @@ class Bulk:
                 logger.debug("no connection for bulk messages: %s", error)
                 failure = error
         raise unavailable(doing) from failure
+
+
+class _Answers:
+    """The engine's answers to deletions; somebody waits for the last."""
+
+    def __init__(self, count: int) -> None:
+        self.complete = asyncio.Event()
+        self.is_in_doubt = False
+        self._left = count
+
+    def take(self, run: Sequence[MessageFrame]) -> None:
+        for frame in run:
+            # The usual answer is not taken apart: an error is rare, and has this word in it.
+            if b'"error"' in frame[5] or not frame[5]:
+                self.is_in_doubt = self.is_in_doubt or not _is_gone(bytes(frame[5]))
+        self._left -= len(run)
+        if self._left <= 0:
+            self.complete.set()
 
 
 class _Batch:
@@ -236,6 +266,15 @@ class _Stored(Receipt):
             ErrorCode.ENGINE_REFUSED, f"it cannot be stored: {error}"
         )
         self._batch.end_one()
+
+
+def _is_gone(answer: bytes) -> bool:
+    """Whether a deletion was refused because there is no such message."""
+    try:
+        code = json.loads(answer)["error"]["err_code"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return code in {*MESSAGE_NOT_THERE, MESSAGE_NOT_DELETED}
 
 
 def _following(status_block: bytes, frames: Sequence[MessageFrame]) -> int:
