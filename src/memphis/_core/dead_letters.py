@@ -62,10 +62,12 @@ class AwaitedReceipt(Receipt):
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def confirmed(self, sequence: int, duplicate: bool) -> None:  # noqa: ARG002 - where is of no interest
+        """It is stored, now or before."""
         if not self.future.done():
             self.future.set_result(None)
 
     def failed(self, error: MemphisProduceError) -> None:
+        """It is not stored, or nobody knows."""
         if not self.future.done():
             self.future.set_exception(error)
 
