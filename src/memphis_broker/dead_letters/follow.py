@@ -27,7 +27,7 @@ from memphis_broker.stations.service import StationService
 logger = logging.getLogger(__name__)
 
 _BATCH: Final = 256
-_WAIT_S: Final = 1.0
+_WAIT_S: Final = 5.0
 _AGAIN_S: Final = 2.0
 
 

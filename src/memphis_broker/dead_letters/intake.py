@@ -32,7 +32,7 @@ from memphis_broker.stations.service import StationService
 logger = logging.getLogger(__name__)
 
 _BATCH: Final = 64
-_WAIT_S: Final = 1.0
+_WAIT_S: Final = 5.0
 _AGAIN_S: Final = 2.0
 _ATTEMPTS_MAX: Final = 5
 

@@ -61,6 +61,9 @@ class Sweeper:
     async def step(self) -> None:
         """One round."""
         now = self._now()
+        is_due = now - self._limits_at > _LIMITS_AFTER
+        if not (self._watched or is_due):
+            return  # nothing was given back: no need to read all stations every other second
         stations = {station.id: station for station in await self._stations.all_ready()}
         if now - self._everything_at > _EVERYTHING_AFTER:
             self._everything_at = now
@@ -68,7 +71,7 @@ class Sweeper:
                 for partition in station.partitions:
                     self.watch(station, partition)
         await for_each(list(self._watched), lambda place: self._look(place, stations))
-        if now - self._limits_at > _LIMITS_AFTER:
+        if is_due:
             self._limits_at = now
             await for_each(stations.values(), lambda station: self._hold_limits(station, now))
 

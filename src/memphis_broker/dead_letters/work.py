@@ -59,9 +59,10 @@ class DeadLetterWork:
             # With a pause, in which more come: a round costs more than each of them.
             Worker("following dead letters", follower.step, _FOLLOW_S),
             Worker("tidying dead letters", sweeper.step, _SWEEP_S),
-            Worker("notifying of dead letters", self._notifier.step),
             Worker("finishing what was given back", self._finish_left_behind, _LEFT_BEHIND_S),
         ]
+        if settings.dead_letter_webhook is not None:
+            self._workers.append(Worker("notifying of dead letters", self._notifier.step))
 
     async def open(self) -> None:
         """Make sure that the streams and queues are there, with the limits of the settings."""
