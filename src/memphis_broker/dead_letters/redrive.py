@@ -103,7 +103,7 @@ class Redriver:
         Raises:
             Refusal: The target is not there, or the engine does not answer; then it is finished later.
         """
-        place = await self._stations.ready(StationName.parse(target)) if target else None
+        place = await self._target(target)
         async with self._groups_stay(letters):
             plans, refused = await self._plan(letters, place)
             if not plans:
@@ -143,9 +143,7 @@ class Redriver:
         letters = [letter for letter in found if letter is not None]
         logger.info("finishing to give back %d dead letters", len(letters))
         try:
-            place = None
-            if intent.target:
-                place = await self._stations.ready(StationName.parse(intent.target))
+            place = await self._target(intent.target)
             async with self._groups_stay(letters):
                 plans, refused = await self._plan(letters, place)
                 refused += await self._carry_out(plans, self._store.delete_all)
@@ -155,6 +153,9 @@ class Redriver:
             logger.warning("dead letters stay as they are: %s", refusal.text)
         with contextlib.suppress(RecordConflictError):  # then another broker has finished it
             await self._intents.erase(record.key, record.revision)
+
+    async def _target(self, name: str) -> StationRecord | None:
+        return await self._stations.ready(StationName.parse(name)) if name else None
 
     async def _plan(
         self, letters: Iterable[DeadLetter], target: StationRecord | None
@@ -284,7 +285,9 @@ class _Planner:
         for letter, station in letters:
             by_station.setdefault(station.id, (station, []))[1].append(letter)
         for station, group in by_station.values():
-            unfit, mark = await self._check(station, [letter.payload for letter in group])
+            unfit, mark = await check_payloads(
+                self._schemas, self._examiner, station, [letter.payload for letter in group]
+            )
             for index, letter in enumerate(group):
                 try:
                     _check_payload(letter)
@@ -295,11 +298,6 @@ class _Planner:
                     yield letter, unfit_message(letter.id, station, unfit[index])
                 else:
                     yield letter, _into(station, letter, mark)
-
-    async def _check(
-        self, station: StationRecord, payloads: Sequence[bytes]
-    ) -> tuple[dict[int, str], str]:
-        return await check_payloads(self._schemas, self._examiner, station, payloads)
 
 
 async def check_payloads(

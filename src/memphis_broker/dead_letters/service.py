@@ -14,6 +14,7 @@ from typing import Final
 from memphis.exceptions import MemphisHeaderError
 from memphis.wire import subjects
 from memphis.wire.dead_letters import (
+    BATCH_MAX,
     CHUNK_BYTES,
     DeadLetterDrop,
     DeadLetterEdit,
@@ -34,7 +35,6 @@ from memphis.wire.names import GroupName, StationName
 from memphis_broker.dead_letters import model
 from memphis_broker.dead_letters.model import DeadLetter
 from memphis_broker.dead_letters.redrive import (
-    Delete,
     Redriver,
     check_payloads,
     unfit_message,
@@ -80,8 +80,14 @@ class DeadLetterService:
         _, newest = await self._store.bounds()
         if request.after is None:
             letters, more = await self._newest(request)
+        elif request.ids:
+            ids = sorted({i for i in request.ids if i > request.after})
+            letters, more = await self._by_ids(request, ids, request.limit)
         else:
-            letters, more = await self._selected(request, request.after, newest, request.limit)
+            wanted = await self._filter(request)
+            letters, more = await self._oldest(
+                wanted, request.since, request.after, newest, request.limit
+            )
         shown: list[DeadLetterInfo] = []
         size = 0
         for letter in letters:
@@ -112,10 +118,20 @@ class DeadLetterService:
         """
         if request.ids:
             return await self._redrive_ids(request)
+        wanted = await self._filter(request)
         _, newest = await self._store.bounds()
         through = min(request.through or newest, newest)
-        letters, more = await self._selected(request, request.after, through, request.limit)
-        delete = await self._deleting(request, len(letters))
+        letters, more = await self._oldest(
+            wanted, request.since, request.after, through, request.limit
+        )
+
+        async def delete(ids: Sequence[int]) -> None:
+            # With a time, others that match but for it may be before the batch.
+            if len(ids) == len(letters) and request.since is None:
+                await self._store.delete_batch(wanted, request.after, ids)
+            else:
+                await self._store.delete_all(ids)
+
         refused = await self._redriver.move(letters, request.target, delete)
         return DeadLettersMoved(
             moved=len(letters) - len(refused),
@@ -124,34 +140,18 @@ class DeadLetterService:
             more=more,
         )
 
-    async def _deleting(self, request: DeadLetterRedrive, count: int) -> Delete | None:
-        """How to delete a batch of so many, which are all that match; None: one by one."""
-        if request.since is not None:
-            return None
-        wanted = await self._filter(request)
-
-        async def delete(ids: Sequence[int]) -> None:
-            if len(ids) == count:
-                await self._store.delete_batch(wanted, request.after, ids)
-            else:
-                await self._store.delete_all(ids)
-
-        return delete
-
     async def _redrive_ids(self, request: DeadLetterRedrive) -> DeadLettersMoved:
-        _check_selection(request)
-        rest = sorted({i for i in request.ids if i > request.after})
-        ids = rest[: request.limit]
-        found = await for_each(ids, self._store.get)
-        letters = [letter for letter in found if letter is not None]
+        ids = sorted({i for i in request.ids if i > request.after})
+        letters, more = await self._by_ids(request, ids, request.limit)
         refused = await self._redriver.move(letters, request.target)
         there = {letter.id for letter in letters}
-        missing = [_missing(letter_id) for letter_id in ids if letter_id not in there]
+        asked = ids[: request.limit]
+        missing = [_missing(letter_id) for letter_id in asked if letter_id not in there]
         return DeadLettersMoved(
             moved=len(letters) - len(refused),
             refused=[*refused, *missing],
-            reached=ids[-1] if ids else request.after,
-            more=len(rest) > len(ids),
+            reached=asked[-1] if asked else request.after,
+            more=more,
         )
 
     async def drop(self, request: DeadLetterDrop) -> DeadLettersDropped:
@@ -166,7 +166,7 @@ class DeadLetterService:
             return DeadLettersDropped(dropped=await self._store.delete_through(wanted, through))
         dropped, after, more = 0, 0, True
         while more:
-            letters, more = await self._since(wanted, request.since, after, through, 1000)
+            letters, more = await self._oldest(wanted, request.since, after, through, BATCH_MAX)
             dropped += sum(await for_each([letter.id for letter in letters], self._store.delete))
             after = letters[-1].id if letters else through
         return DeadLettersDropped(dropped=dropped)
@@ -205,12 +205,8 @@ class DeadLetterService:
 
     async def _newest(self, request: DeadLetterList) -> tuple[list[DeadLetter], bool]:
         if request.ids:
-            _check_selection(request)
-            rest = sorted({i for i in request.ids if not request.before or i < request.before})
-            ids = rest[: -request.limit - 1 : -1]
-            letters = await for_each(ids, self._store.get)
-            # One that is gone ends no page: whoever goes on asks below the last that is there.
-            return [x for x in letters if x is not None], len(rest) > len(ids)
+            ids = sorted({i for i in request.ids if not request.before or i < request.before})
+            return await self._by_ids(request, ids[::-1], request.limit)
         wanted = await self._filter(request)
         found = [
             letter async for letter in self._store.newest(wanted, request.before, request.limit + 1)
@@ -220,29 +216,24 @@ class DeadLetterService:
             found = [letter for letter in found if model.time_of(letter.stored_at) >= request.since]
         return found[: request.limit], len(found) > request.limit
 
-    async def _selected(
-        self, request: Selection, after: int, through: int, count: int
+    async def _by_ids(
+        self, request: Selection, ids: Sequence[int], count: int
     ) -> tuple[list[DeadLetter], bool]:
-        """Up to ``count`` of the selected between two ids, oldest first, and whether there are more."""
-        if request.ids:
-            _check_selection(request)
-            ids = sorted({i for i in request.ids if after < i <= through})
-            found = await for_each(ids[:count], self._store.get)
-            return [letter for letter in found if letter is not None], len(ids) > count
-        wanted = await self._filter(request)
-        if request.since is not None:
-            return await self._since(wanted, request.since, after, through, count)
-        letters, more = await self._store.oldest(wanted, after, count)
-        inside = [letter for letter in letters if letter.id <= through]
-        return inside, more and len(inside) == len(letters)
+        """The first ``count`` of these that are there still, and whether others follow."""
+        _check_selection(request)
+        found = await for_each(ids[:count], self._store.get)
+        return [letter for letter in found if letter is not None], len(ids) > count
 
-    async def _since(
-        self, wanted: Filter, since: datetime, after: int, through: int, count: int
+    async def _oldest(
+        self, wanted: Filter, since: datetime | None, after: int, through: int, count: int
     ) -> tuple[list[DeadLetter], bool]:
-        first = await self._store.first_since(wanted, since)
-        if first is None:
-            return [], False
-        letters, more = await self._store.oldest(wanted, max(after, first - 1), count)
+        """Up to ``count`` between two ids, oldest first, and whether there are more."""
+        if since is not None:
+            first = await self._store.first_since(wanted, since)
+            if first is None:
+                return [], False
+            after = max(after, first - 1)
+        letters, more = await self._store.oldest(wanted, after, count)
         inside = [letter for letter in letters if letter.id <= through]
         return inside, more and len(inside) == len(letters)
 

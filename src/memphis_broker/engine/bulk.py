@@ -28,7 +28,6 @@ from memphis.wire.headers import HEADER_BYTES_MAX, encode_block, status_of
 from memphis_broker.engine.accounts import CLIENTS_USER, Credentials, EngineTargets
 from memphis_broker.engine.direct import PAGE_BYTES, PAGE_MESSAGES
 from memphis_broker.engine.failures import (
-    MESSAGE_NOT_DELETED,
     MESSAGE_NOT_THERE,
     unavailable,
 )
@@ -274,7 +273,7 @@ def _is_gone(answer: bytes) -> bool:
         code = json.loads(answer)["error"]["err_code"]
     except (ValueError, KeyError, TypeError):
         return False
-    return code in {*MESSAGE_NOT_THERE, MESSAGE_NOT_DELETED}
+    return code in MESSAGE_NOT_THERE
 
 
 def _following(status_block: bytes, frames: Sequence[MessageFrame]) -> int:
