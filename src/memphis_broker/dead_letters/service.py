@@ -205,8 +205,13 @@ class DeadLetterService:
 
     async def _newest(self, request: DeadLetterList) -> tuple[list[DeadLetter], bool]:
         if request.ids:
-            ids = sorted({i for i in request.ids if not request.before or i < request.before})
-            return await self._by_ids(request, ids[::-1], request.limit)
+            below = {i for i in request.ids if not request.before or i < request.before}
+            ids, more, letters = sorted(below, reverse=True), True, list[DeadLetter]()
+            # Whoever pages on asks below the last one, so a page has at least one, if any is left.
+            while more and not letters:
+                letters, more = await self._by_ids(request, ids, request.limit)
+                ids = ids[request.limit :]
+            return letters, more
         wanted = await self._filter(request)
         found = [
             letter async for letter in self._store.newest(wanted, request.before, request.limit + 1)

@@ -324,6 +324,8 @@ async def test_listing_by_properties(memphis: Memphis, name: str):
     assert {x.id for x in found[:190]} <= {x.id for x in late} <= {x.id for x in found[:250]}
     some = memphis.dead_letters(ids=[found[3].id, found[1].id])
     assert [x.id async for x in some] == [found[1].id, found[3].id]
+    few = memphis.dead_letters(ids=[found[5].id, *range(10**9, 10**9 + 300)])
+    assert [x.id async for x in few] == [found[5].id]
     every = memphis.dead_letters(ids=[x.id for x in found])
     assert [x.id async for x in every] == [x.id for x in found]
     assert [x.id for x in await station.dead_letters().newest(2)] == [x.id for x in found[:2]]
