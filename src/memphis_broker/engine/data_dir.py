@@ -110,7 +110,7 @@ class DataDirectory:
             return
         logger.warning("stopping the engine (pid %d) that a killed broker left running", pid)
         begun = _start_of(pid)
-        # A process that is ending has no command line any more before it gives up its port.
+        # A process that is ending loses its command line, then its first thread, then its port.
         await end_process(
             pid,
             lambda: self.leftover_engine_pid() == pid or (begun != "" and _start_of(pid) == begun),
@@ -150,13 +150,15 @@ def _start_of(pid: int) -> str:
     """When a process began, in the system's own count, which no later process of this id shares.
 
     Empty for one that has ended, also if nobody has asked yet how, and where the system has no /proc.
+    One whose first thread alone has ended (a zombie with other threads) still holds its files.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return ""
-    # The 3rd and 22nd field of the line; the name, which may hold blanks, ends the second.
-    return "" if fields[0] in "ZX" else fields[19]
+    # Fields 3, 20 and 22 of the line (proc_pid_stat(5)); the name, which may hold blanks, ends the 2nd.
+    state, threads, begun = fields[0], fields[17], fields[19]
+    return "" if state in "ZX" and threads in "01" else begun
 
 
 def _command_line(pid: int) -> bytes:
