@@ -203,11 +203,11 @@ class App:
             StartupError: The engine refuses, or does not answer.
         """
         with _startup("prepare its records"):
-            # None of the three needs another, and each waits for the engine's disk again and again.
+            # None of them needs another, and each waits for the engine's disk again and again.
             openings = [self._station_records.open, self._schemas.open, self._dead_letter_work.open]
-            await for_each(openings, lambda open_: open_())
             if self._legacy:
-                await self._legacy.open()
+                openings.append(self._legacy.open)
+            await for_each(openings, lambda open_: open_())
             await self._lifecycle.recover()
             await self._schemas.recover()
             await self._dead_letter_work.recover()
