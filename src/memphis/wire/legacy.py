@@ -52,6 +52,7 @@ CLIENT_UPDATES: Final = "$memphis_sdk_clients_updates"
 
 JETSTREAM_INFO: Final = "$JS.API.INFO"
 STREAM_BY_SUBJECT: Final = "$JS.API.STREAM.NAMES"
+STREAM_INFO: Final = "$JS.API.STREAM.INFO.*"
 CONSUMER_INFO: Final = "$JS.API.CONSUMER.INFO.*.*"
 """What their NATS libraries ask of the engine, beside messages and acknowledgements. (nats-server)"""
 

@@ -88,6 +88,7 @@ class LegacyCalls:
     async def remove_producer(self, request: ProducerDestruction) -> None:
         """Nothing is kept of producers, so nothing has to be removed."""
         ProducerName.parse(request.name)
+        StationName.parse(request.station_name)
 
     async def create_consumer(self, request: ConsumerCreation) -> bytes:
         """The reply to a consumer, whose group reads every partition by now."""

@@ -62,6 +62,7 @@ def original_permissions(user: UserName, connection_id: str | None) -> Permissio
             legacy.INGEST_ALL,
             legacy.JETSTREAM_INFO,
             legacy.STREAM_BY_SUBJECT,
+            legacy.STREAM_INFO,
             legacy.CONSUMER_INFO,
         ),
         subscribe=(*native.subscribe, "_INBOX.>", "*", "*.*"),

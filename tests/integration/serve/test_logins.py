@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from memphis.wire import legacy, subjects
 from memphis_broker.testing import BrokerProcess
+from tests.fixtures.broker import BrokerFactory
+from tests.fixtures.sdk import connect
 from tests.integration.serve.helpers import NATIVE, ROOT, can_log_in, errors_of, nats_client
 from tests.oracle import settled
 from tests.waiting import eventually
@@ -168,6 +171,71 @@ async def test_what_is_allowed(broker: BrokerProcess) -> None:
     for subject in send:
         lines += [f"PUB {subject} 0", ""]
     assert await errors_of(broker.port, ROOT | NATIVE, *lines) == []
+
+
+PUSHES = ("$memphis_sdk_clients_updates", "$memphis_schema_updates_s", "$memphis_dls_s.g")
+
+
+async def test_an_sdk_of_the_original_may_listen_to_its_pushes(broker: BrokerProcess) -> None:
+    """And for replies wherever its library likes; it may ask for what those SDKs ask for."""
+    lines = [f"SUB {subject} {n}" for n, subject in enumerate(("_INBOX.x.*", "_INBOX.y", *PUSHES))]
+    for subject in (*legacy.REQUESTS, *legacy.REPORTS, *legacy.TOLERATED, "s$1.final"):
+        lines += [f"PUB {subject} 0", ""]
+    assert await errors_of(broker.port, ROOT, *lines) == []
+
+
+@pytest.mark.parametrize("subject", [*subjects.PRIVATE, "station$1.final", "$memphis.api.v1.x.y"])
+async def test_what_an_sdk_of_the_original_may_not_listen_to(
+    broker: BrokerProcess, subject: str
+) -> None:
+    """Messages outside of a group, the native clients' replies, requests, records."""
+    errors = await errors_of(broker.port, ROOT, f"SUB {subject} 1")
+    assert [error.partition("'")[2].partition(" for")[0] for error in errors] == [VIOLATION]
+
+
+@pytest.mark.parametrize(
+    "subject", [">", "*.>", "*.*", "*.*.*", "*.*.*.*.>", "$memphis.>", "_MBOX.>"]
+)
+async def test_a_wildcard_shows_an_sdk_of_the_original_nothing_private(
+    broker: BrokerProcess, subject: str
+) -> None:
+    """The engine takes some of these for a subject that is allowed; then it leaves out what is not."""
+    seen: list[str] = []
+
+    async def see(message: Any) -> None:
+        seen.append(message.subject)
+
+    async def ignore(_: Exception) -> None:
+        pass
+
+    async with (
+        nats_client(broker.port, user="root", password="memphis", error_cb=ignore) as spy,
+        await connect(broker) as memphis,
+    ):
+        await spy.subscribe(subject, cb=see)
+        await settled(spy)
+        station = await memphis.station("spied-on")
+        await memphis.produce("spied-on", "p", "private")
+        consumer = await memphis.consumer("spied-on", "c")
+        (message,) = await consumer.fetch(1)
+        await message.dead_letter("private")
+        await station.dead_letters().redrive()
+        (message,) = await consumer.fetch(1)
+        await message.ack()
+        await station.destroy()
+        await settled(spy)
+    allowed = ("_INBOX.", "$memphis_sdk_clients_updates", "$memphis.members.", "$memphis.updates.")
+    assert [subject for subject in seen if not subject.startswith(allowed)] == []
+
+
+@pytest.mark.parametrize("subject", ["s$1.in", "$JS.API.STREAM.NAMES", *legacy.REQUESTS])
+async def test_without_the_legacy_edge_every_client_is_a_native_one(
+    broker_factory: BrokerFactory, subject: str
+) -> None:
+    """Nothing wider is permitted with --no-legacy."""
+    broker = await asyncio.to_thread(broker_factory(options=["--no-legacy"]).start)
+    errors = await errors_of(broker.port, ROOT, f"PUB {subject} 0", "", "SUB _INBOX.> 1")
+    assert len(errors) == (1 if subject == "s$1.in" else 2)
 
 
 async def test_a_member_can_answer_the_broker_once(broker: BrokerProcess) -> None:

@@ -1,0 +1,53 @@
+"""What becomes of a header block on its way from an SDK of the original to the engine."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memphis.wire import headers
+from memphis_broker.legacy.ingest import with_engine_id
+
+VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=40)
+KEYS = st.from_regex(r"[!-9;-~]{1,20}", fullmatch=True)
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=5), VALUES)
+def test_the_id_is_also_where_the_engine_looks(others, message_id):
+    """Nothing else of the block changes, and it can still be read."""
+    own = {
+        key: value for key, value in others.items() if key.lower() not in {"msg-id", "nats-msg-id"}
+    }
+    block = headers.encode_block({**own, "msg-id": message_id})
+    found = with_engine_id(block)
+    added = {"Nats-Msg-Id": message_id.strip(" \t")} if message_id.strip() else {}
+    before = headers.decode_block(block)
+    after = headers.decode_block(found)
+    assert set(after) - set(before) == set(added)
+    assert {key: after[key] for key in before} == before
+    if added:
+        assert after["Nats-Msg-Id"].strip() == message_id.strip()
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"NATS/1.0\r\nkey: value\r\n\r\n",
+        b"NATS/1.0\r\nMsg-Id: 1\r\n\r\n",
+        b"NATS/1.0\r\nmsg-id: \r\n\r\n",
+        b"NATS/1.0\r\nkey: msg-id: 1\r\n\r\n",
+        b"NATS/1.0\r\nmsg-id: 1\r\nNats-Msg-Id: 2\r\n\r\n",
+    ],
+)
+def test_a_block_without_such_an_id_is_left_alone(block):
+    """No id, one spelled otherwise, an empty one, and one that the engine knows already."""
+    assert with_engine_id(block) == block
+
+
+@given(st.binary(max_size=200))
+def test_any_block_comes_back(rest):
+    """Whatever a stranger writes between the first line and the end."""
+    block = b"NATS/1.0\r\n" + rest + b"\r\n\r\n"
+    found = with_engine_id(block)
+    assert found == block or found.startswith(block[:-2])
