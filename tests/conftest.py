@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.fixtures.transport",
     "tests.fixtures.broker",
     "tests.fixtures.sdk",
+    "tests.fixtures.original_api",
 ]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -19,6 +19,7 @@ from memphis_broker.cli import (
     demo,
     dls,
     engine_config,
+    move_in,
     produce,
     schema,
     serve,
@@ -46,6 +47,7 @@ app.add_typer(schema.app, name="schema")
 app.add_typer(dls.app, name="dls")
 app.command("produce")(produce.produce)
 app.command("consume")(consume.consume)
+app.command("import")(move_in.import_)
 app.command("engine-config")(engine_config.engine_config)
 
 
