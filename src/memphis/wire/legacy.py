@@ -50,6 +50,11 @@ TOLERATED: Final = (NOTIFICATIONS, RESENT_ACKS)
 CLIENT_UPDATES: Final = "$memphis_sdk_clients_updates"
 """Every SDK listens here from the moment it is connected."""
 
+JETSTREAM_INFO: Final = "$JS.API.INFO"
+STREAM_BY_SUBJECT: Final = "$JS.API.STREAM.NAMES"
+CONSUMER_INFO: Final = "$JS.API.CONSUMER.INFO.*.*"
+"""What their NATS libraries ask of the engine, beside messages and acknowledgements. (nats-server)"""
+
 PRODUCED_ALL: Final = "*.final"
 """Where those SDKs publish messages: the final subject of a partition."""
 PRODUCED_INGEST: Final = "$memphis.ingest.{{wildcard(1)}}"

@@ -71,6 +71,10 @@ def serve(
     dead_letter_webhook_format: Annotated[
         str | None, typer.Option(help="generic or slack. [generic]")
     ] = None,
+    legacy: Annotated[
+        bool | None,
+        typer.Option(help="Serve the original's SDKs, unmodified. [--legacy]", show_default=False),
+    ] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json. [text]")] = None,
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error. [info]")
