@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fixtures.broker",
     "tests.fixtures.sdk",
     "tests.fixtures.original_api",
+    "tests.fixtures.original_broker",
 ]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

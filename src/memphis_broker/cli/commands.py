@@ -19,6 +19,7 @@ from memphis_broker.cli import (
     demo,
     dls,
     engine_config,
+    mirror,
     move_in,
     produce,
     schema,
@@ -48,6 +49,7 @@ app.add_typer(dls.app, name="dls")
 app.command("produce")(produce.produce)
 app.command("consume")(consume.consume)
 app.command("import")(move_in.import_)
+app.command("mirror")(mirror.mirror)
 app.command("engine-config")(engine_config.engine_config)
 
 
