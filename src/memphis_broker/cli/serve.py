@@ -72,8 +72,7 @@ def serve(
         str | None, typer.Option(help="generic or slack. [generic]")
     ] = None,
     legacy: Annotated[
-        bool | None,
-        typer.Option(help="Serve the original's SDKs, unmodified. [--legacy]", show_default=False),
+        bool | None, typer.Option(help="Serve the original's SDKs, unmodified. [--legacy]")
     ] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json. [text]")] = None,
     log_level: Annotated[
