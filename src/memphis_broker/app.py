@@ -27,6 +27,7 @@ from memphis_broker.dead_letters.store import DeadLetterStore
 from memphis_broker.dead_letters.sweep import Sweeper
 from memphis_broker.dead_letters.work import DeadLetterWork
 from memphis_broker.engine.bulk import Bulk
+from memphis_broker.engine.concurrency import for_each
 from memphis_broker.engine.durables import Durables
 from memphis_broker.engine.endpoints import Client, Endpoints, FixedReplies
 from memphis_broker.engine.messaging import ClientMessaging
@@ -202,11 +203,11 @@ class App:
             StartupError: The engine refuses, or does not answer.
         """
         with _startup("prepare its records"):
-            await self._station_records.open()
-            await self._schemas.open()
-            await self._dead_letter_work.open()
+            # None of them needs another, and each waits for the engine's disk again and again.
+            openings = [self._station_records.open, self._schemas.open, self._dead_letter_work.open]
             if self._legacy:
-                await self._legacy.open()
+                openings.append(self._legacy.open)
+            await for_each(openings, lambda open_: open_())
             await self._lifecycle.recover()
             await self._schemas.recover()
             await self._dead_letter_work.recover()

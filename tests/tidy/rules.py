@@ -39,8 +39,6 @@ SUPERVISORS: dict[str, set[str]] = {
     "src/memphis_broker/legacy/edge.py": {"LegacyEdge._answer"},
     # Work that goes on by itself goes on.
     "src/memphis_broker/workers.py": {"Worker._run"},
-    # Whatever the original's SDK raises is what a test wants to know.
-    "tests/compat/driver.py": {"main"},
     # A broker that gave up would help nobody; every part of it is stopped.
     "src/memphis_broker/server.py": {"Server._start_again", "_Session.close"},
 }
