@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from memphis._core.session import Session
-from memphis.exceptions import MemphisConnectError, MemphisError, MemphisTimeoutError
+from memphis.exceptions import MemphisConnectError, MemphisRequestError, MemphisTimeoutError
 from memphis.transport import Puller
 from memphis.types import Retention
 from memphis.wire.models import StationInfo, StationInfoGet
@@ -142,7 +142,7 @@ class Mirror:
         plain = sorted(name for name, streams in there.items() if "$" not in streams[0])
         # A stream without partitions may be anything: only what was imported counts as a station.
         for name in plain:
-            with contextlib.suppress(MemphisError):
+            with contextlib.suppress(MemphisRequestError):
                 await self._info(name)
                 names.append(name)
         if not names:
