@@ -9,6 +9,8 @@ pytest_plugins = [
     "tests.fixtures.transport",
     "tests.fixtures.broker",
     "tests.fixtures.sdk",
+    "tests.fixtures.original_api",
+    "tests.fixtures.original_broker",
 ]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -153,7 +153,7 @@ async def _shake_hands(
 def _connect_fields(options: ConnectOptions) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "name": options.name,
-        "lang": LIBRARY,
+        "lang": options.library or LIBRARY,
         "version": _version(),
         "protocol": 1,
         "headers": True,

@@ -29,6 +29,7 @@ class ConnectOptions:
             questions without an answer the connection counts as broken.
         outgoing_bytes_max: What may wait to be sent while the connection is away or the server
             does not read; more is refused.
+        library: What the server is told that this client is; empty: what it is.
     """
 
     servers: tuple[tuple[str, int], ...]
@@ -44,6 +45,7 @@ class ConnectOptions:
     reconnect_interval_s: float = 1.5
     ping_interval_s: float = 20.0
     outgoing_bytes_max: int = 8 * MEBIBYTE
+    library: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,18 +131,36 @@ def connected(
     The client is connected before and closed after it, whatever happens in between.
     """
 
+    async def session(credentials: Credentials, *args: P.args, **options: P.kwargs) -> None:
+        from memphis import Memphis  # noqa: PLC0415 - `memphis --help` does without it
+
+        async with Memphis() as memphis:
+            await credentials.connect(memphis)
+            await command(memphis, *args, **options)
+
+    return _as_command(command, session)
+
+
+def located(
+    command: Callable[Concatenate[Credentials, P], Awaitable[None]],
+) -> Callable[..., None]:
+    """As :func:`connected`, for a coroutine that connects by itself, or perhaps not at all."""
+    return _as_command(command, command)
+
+
+def _as_command(
+    command: Callable[..., Any], session: Callable[..., Awaitable[None]]
+) -> Callable[..., None]:
+    """What Typer calls for ``command``: ``session``, with credentials first."""
+
     @functools.wraps(command)
     def run_it(*args: Any, **options: Any) -> None:
         credentials = _take_credentials(options)
 
-        async def session() -> None:
-            from memphis import Memphis  # noqa: PLC0415 - `memphis --help` does without it
+        async def run_session() -> None:
+            await session(credentials, *args, **options)
 
-            async with Memphis() as memphis:
-                await credentials.connect(memphis)
-                await command(memphis, *args, **options)
-
-        run(session)
+        run(run_session)
 
     _describe_to_typer(run_it, command)
     return run_it

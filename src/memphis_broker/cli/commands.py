@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Annotated, Final
 
 import typer
@@ -22,7 +23,8 @@ _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
 
 _COMMANDS: Final = (
-    "serve", "demo", "station", "schema", "dls", "produce", "consume", "engine-config",
+    "serve", "demo", "station", "schema", "dls", "produce", "consume", "import", "mirror",
+    "engine-config",
 )  # fmt: skip
 """In the order of the help. The module of each has a function of its name, or a group ``app``."""
 
@@ -66,7 +68,7 @@ def _application(arguments: Sequence[str]) -> typer.Typer:
     )
     app.callback()(memphis)
     for name in arguments[:1] if arguments and arguments[0] in _COMMANDS else _COMMANDS:
-        module_name = name.replace("-", "_")
+        module_name = name.replace("-", "_") + "_" * iskeyword(name)
         module = import_module(f"{__package__}.{module_name}")
         group = getattr(module, "app", None)
         if group is None:

@@ -10,7 +10,7 @@ import sys
 
 from memphis_broker.cli import _output
 
-_OF_THE_EXTRA = {"nats", "nkeys", "platformdirs", "rich", "typer"}
+_OF_THE_EXTRA = {"httpx", "nats", "nkeys", "platformdirs", "rich", "typer"}
 """The top-level modules of the extra ``broker``, all of which come together or not at all."""
 _EXIT_FAILED = 1
 

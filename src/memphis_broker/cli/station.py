@@ -156,8 +156,7 @@ def _report_existing(name: str, actual: StationOptions, given: dict[str, Any]) -
     # Not checked like a request: a value that no station can have is just another that differs.
     wanted = actual.model_copy(update=given).as_kept()
     differing = [
-        f"{_SHOWN_AS.get(option, option.replace('_', '-'))} is "
-        f"{_shown(getattr(actual, option))}, not {_shown(getattr(wanted, option))}"
+        difference_text(option, getattr(actual, option), getattr(wanted, option))
         for option in given
         if getattr(actual, option) != getattr(wanted, option)
         # Without meaning, so it cannot differ.
@@ -167,6 +166,12 @@ def _report_existing(name: str, actual: StationOptions, given: dict[str, Any]) -
         _output.write_error(f"station {name} exists and stays as it is: {'; '.join(differing)}")
         raise typer.Exit(FAILED)
     _output.write_line(f"station {name} exists already, with these options")
+
+
+def difference_text(option: str, actual: Any, wanted: Any) -> str:
+    """How an option that is otherwise than it should be is told."""
+    shown = _SHOWN_AS.get(option, option.replace("_", "-"))
+    return f"{shown} is {_shown(actual)}, not {_shown(wanted)}"
 
 
 def _shown(value: Any) -> str:
