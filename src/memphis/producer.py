@@ -6,10 +6,12 @@ The flow: ``Producer.produce`` → window → payload → partition → publishe
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic
 
-from memphis._core.batches import BatchMessage, prepare, store_all_or_none, store_each
+from memphis._core.batches import BatchMessage, encode_each, prepare, store_all_or_none, store_each
+from memphis._core.models import ModelMisfit, ModelT
 from memphis._core.pending import PendingProduce, ProduceResult
 from memphis._core.sending import (
     NO_CHOICE,
@@ -30,6 +32,7 @@ from memphis.headers import Headers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from memphis._core.models import Model
     from memphis._core.session import Session
 
 __all__ = ["BatchMessage", "PendingProduce", "ProduceResult", "Producer"]
@@ -38,11 +41,13 @@ _ACK_WAIT_DEFAULT_S: Final = 15
 _ACK_WAIT_MAX_S: Final = 86_400
 
 
-class Producer:
-    """Sends messages to one station or several. Made by ``Memphis.producer``.
+class Producer(Generic[ModelT]):
+    """Sends messages to one station or several. Made by ``Memphis.producer`` and ``Station.producer``.
 
     Safe to use from any number of tasks of one event loop. Messages keep, per partition, the order in
     which the calls of ``produce`` were made from one task.
+
+    ``Producer[Order]`` was made with ``model=Order`` and sends nothing else.
     """
 
     def __init__(
@@ -51,12 +56,14 @@ class Producer:
         senders: Sequence[StationSender],
         session: Session,
         forget: Callable[[Producer], None],
+        model: Model | None = None,
     ) -> None:
         self.producer_name = name
         self._senders = list(senders)
         self._connection = session.connection
         self._tasks = session.tasks
         self._forget = forget
+        self._model = model
         self._destroying: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -83,7 +90,7 @@ class Producer:
 
     async def produce(
         self,
-        message: Any,
+        message: ModelT | Mapping[str, Any],
         ack_wait_sec: float = 15,
         headers: Headers | Mapping[str, str] | None = None,
         async_produce: bool | None = None,
@@ -99,7 +106,8 @@ class Producer:
         Args:
             message: ``bytes``, ``bytearray``, ``memoryview``, ``str`` (as UTF-8), ``dict``, ``list``
                 or a pydantic model (as JSON), a protobuf message or a GraphQL document. With a schema,
-                in the form that the schema says. Copied before this returns.
+                in the form that the schema says. With a model, an object of it, or a mapping that is
+                valid as one; sent as JSON. Copied before this returns.
             ack_wait_sec: Seconds until a message without confirmation counts as failed.
             headers: ``Headers`` or a dict of strings; not changed.
             async_produce: The original's older name of ``nonblocking``.
@@ -122,7 +130,8 @@ class Producer:
             MemphisUsageError: A bad argument, or a message of a type that cannot be sent.
             MemphisHeaderError: A header that cannot be sent.
             MemphisSchemaError: It does not fit the station's schema; ``path`` and ``expected`` say
-                where and what. Where the station says so, it was stored as a dead letter before.
+                where and what. Where the station says so, it was stored as a dead letter before. Or it
+                would not be read back as the producer's model; then it is with the caller alone.
             MemphisClosedError: The producer was destroyed, or the connection closed, before.
             MemphisNotFoundError: The station was removed.
             MemphisProduceError: The engine refused the message.
@@ -136,6 +145,7 @@ class Producer:
         """
         if self._closed:
             raise MemphisClosedError(f"the producer {self.producer_name!r} was destroyed")
+        payload: Any = message if self._model is None else _encoded(self._model, message)
         window = WINDOW_DEFAULT
         if concurrent_task_limit is not None or limit_concurrent_tasks is not None:
             window = _window(concurrent_task_limit, limit_concurrent_tasks)
@@ -155,20 +165,20 @@ class Producer:
                 sender.check(choice)
         if len(self._senders) > 1:
             pending = await self._send_to_all(
-                message, headers, choice, window, ack_wait_sec, nonblocking
+                payload, headers, choice, window, ack_wait_sec, nonblocking
             )
             return pending if nonblocking else await _all_results(self._senders, pending)
         sender = self._senders[0]
         try:
-            sent = await sender.send(message, headers, choice, window, ack_wait_sec, nonblocking)
+            sent = await sender.send(payload, headers, choice, window, ack_wait_sec, nonblocking)
         except MemphisSchemaError as error:
-            await sender.keep_refused(message, headers, msg_id, error, ack_wait_sec)
+            await sender.keep_refused(payload, headers, msg_id, error, ack_wait_sec)
             raise
         return sent if nonblocking else await sent
 
     async def produce_batch(
         self,
-        messages: Iterable[Any],
+        messages: Iterable[ModelT | Mapping[str, Any] | BatchMessage],
         *,
         atomic: bool = False,
         ack_wait_sec: float = 15,
@@ -196,8 +206,8 @@ class Producer:
         Raises:
             MemphisUsageError: A bad argument or message, or a producer for several stations.
             MemphisHeaderError: A header that cannot be sent.
-            MemphisSchemaError: A message does not fit the station's schema; none is sent, and the text
-                says which it is, from 0.
+            MemphisSchemaError: A message does not fit the station's schema, or the producer's model; none
+                is sent, and the text says which it is, from 0.
             MemphisClosedError: The producer was destroyed.
             MemphisNotFoundError: The station was removed.
             MemphisBatchError: Some messages failed; its ``results`` tell of each. Not with ``atomic``.
@@ -214,6 +224,9 @@ class Producer:
         sender = self._senders[0]
         partition = Choice(None, producer_partition_key, producer_partition_number)
         sender.check(partition)
+        if self._model is not None:
+            encode = functools.partial(_encoded, self._model)
+            messages = encode_each(messages, encode)
         prepared = await prepare(sender, messages, partition, ack_wait_sec)
         if atomic and prepared:
             return await store_all_or_none(
@@ -293,6 +306,17 @@ class Producer:
             errors += taken
             dropped += more
         return summarize_failures(errors, dropped, f"producer {self.producer_name!r}")
+
+
+def _encoded(model: Model, message: Any) -> bytes:
+    try:
+        return model.encode(message)
+    except ModelMisfit as misfit:
+        raise MemphisSchemaError(
+            f"the message is no {model.name} that could be read back: {misfit}",
+            misfit.path,
+            misfit.expected,
+        ) from misfit
 
 
 def _check_wait(ack_wait_sec: float) -> None:
