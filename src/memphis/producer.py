@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from memphis._core.batches import BatchMessage, encode_each, prepare, store_all_or_none, store_each
-from memphis._core.models import ModelMisfit, ModelT
+from memphis._core.models import Encoded, ModelMisfit, ModelT
+from memphis._core.payload import encode_payload
 from memphis._core.pending import PendingProduce, ProduceResult
 from memphis._core.sending import (
     NO_CHOICE,
@@ -27,7 +28,8 @@ from memphis.exceptions import (
     MemphisSchemaError,
     MemphisUsageError,
 )
-from memphis.headers import Headers
+from memphis.headers import Headers, as_mapping
+from memphis.wire.headers import check_user_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +66,7 @@ class Producer(Generic[ModelT]):
         self._tasks = session.tasks
         self._forget = forget
         self._model = model
+        self._latest_headers: Mapping[str, str] = {}
         self._destroying: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -296,6 +299,58 @@ class Producer(Generic[ModelT]):
         self._forget(self)
         if error is not None:
             raise error
+
+    def made_ready(self, message: Any, arguments: dict[str, Any]) -> dict[str, Any] | None:
+        """For ``memphis.sync``, in any thread: what :meth:`produce` is to be called with in the loop.
+
+        Args:
+            message: As there.
+            arguments: All its other arguments, by name.
+
+        Returns:
+            The arguments with the message, which is encoded and cannot be changed by its owner any more, and
+            the headers, likewise. None where only the loop knows how: with a schema, for several stations.
+
+        Raises: What :meth:`produce` would raise before it sends.
+        """
+        if self._closed:
+            raise MemphisClosedError(f"the producer {self.producer_name!r} was destroyed")
+        sender = self._senders[0]
+        if len(self._senders) > 1 or sender.schema is not None:
+            return None
+        sender.check_present()
+        if arguments["ack_wait_sec"] != _ACK_WAIT_DEFAULT_S:
+            _check_wait(arguments["ack_wait_sec"])
+        _window(arguments["concurrent_task_limit"], arguments["limit_concurrent_tasks"])
+        message_id = arguments["msg_id"] or None
+        key, number = arguments["producer_partition_key"], arguments["producer_partition_number"]
+        if message_id is not None or key is not None or number != -1:
+            sender.check(Choice(message_id, key, number))
+        headers = arguments["headers"]
+        if headers:
+            headers = self._snapshot(headers)
+        payload: Any
+        if self._model is None:
+            payload = message if type(message) is bytes else encode_payload(message)
+        else:
+            payload = Encoded(_encoded(self._model, message))
+        return {**arguments, "headers": headers, "message": payload}
+
+    def _snapshot(self, headers: Headers | Mapping[str, str]) -> Mapping[str, str]:
+        """Headers that were checked, and that nobody changes; those of the last message are kept."""
+        given = as_mapping(headers)
+        kept = self._latest_headers
+        if given == kept:
+            return kept
+        copied = dict(given)
+        for header, value in copied.items():
+            check_user_header(header, value)
+        self._latest_headers = copied
+        return copied
+
+    def fail(self, error: MemphisError) -> PendingProduce:
+        """For ``memphis.sync``: the result of a nonblocking message that :meth:`produce` has refused."""
+        return self._senders[0].fail(error, nonblocking=True)
 
     def take_error(self) -> MemphisError | None:
         """For ``Memphis.close``: the failures that nobody was told of, as one; each is given once."""
