@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What the application needs, and what working on the project needs on top.
 RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
-# What the benchmark compares with has environments of its own: the other clients, and the original.
+# What tests and benchmark compare with has environments of its own: the other clients, and the original.
 BENCH := .venv-bench
 BENCH_READY := $(BENCH)/.ready-bench
 ORIGINAL := .venv-memphis-py
@@ -25,7 +25,7 @@ demo: $(RUN_READY) ## Stream a week of real flights through a broker and count e
 serve: $(RUN_READY) ## Start a broker on 127.0.0.1:6666 (options: make serve ARGS="--port 7777")
 	@$(BIN)/memphis serve $(ARGS)
 
-test: $(DEV_READY) ## Run all tests against a real engine (one file: make test ARGS=tests/tidy)
+test: $(DEV_READY) $(ORIGINAL_READY) ## Run all tests against a real engine (one file: make test ARGS=tests/tidy)
 	@$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile $(ARGS)
 
 check: $(DEV_READY) ## Lint, format, types and layers, without changing a file
@@ -63,6 +63,6 @@ $(DEV_READY): pyproject.toml .ci/make-venv
 $(BENCH_READY): pyproject.toml .ci/make-venv
 	@.ci/make-venv $(BENCH) bench
 
-# Without it the benchmark still runs, and says what it leaves out.
-$(ORIGINAL_READY): $(BENCH_READY)
-	@.ci/make-venv $(ORIGINAL) memphis-py $(BENCH) || echo "memphis-py 1.3.1 could not be installed"
+# Without it tests and benchmark still run, and say what they leave out.
+$(ORIGINAL_READY): $(DEV_READY)
+	@.ci/make-venv $(ORIGINAL) memphis-py $(VENV) || echo "memphis-py 1.3.1 could not be installed"

@@ -1,8 +1,8 @@
 """What the broker itself costs: ``python benchmarks/control_plane.py``, or with ``--help``.
 
 On a broker as ``memphis serve`` starts it, with its own engine: how fast stations are created and
-listed, what a login takes beyond the check of the password, and what an idle broker uses. Printed
-is a line per figure, with what is wanted of it; nothing here fails.
+listed, what a login takes beyond the check of the password, what an idle broker uses, and how soon
+one is ready. Printed is a line per figure, with what is wanted of it; nothing here fails.
 
 The idle broker is a second one that has served nobody. Invariant: whatever is timed runs alone.
 """
@@ -37,6 +37,8 @@ IDLE_MIB_WANTED: Final = 80.0
 IDLE_SECONDS: Final = 20.0
 _SETTLE_SECONDS: Final = 2.0
 """A broker that has just started still tidies up; that is not idle."""
+START_SECONDS_WANTED: Final = 1.5
+_STARTS: Final = 5
 _LISTS: Final = 5
 _LOGINS: Final = 100
 _CHECKS: Final = 1000
@@ -128,6 +130,21 @@ def check_seconds() -> float:
     return statistics.median(times)
 
 
+def measure_starts(count: int) -> list[Figure]:
+    """The median of a start in an empty directory until it is ready, and of its processor time."""
+    starts, used = [], []
+    for _ in range(count):
+        before = time.perf_counter()
+        with BrokerProcess() as broker:
+            starts.append(time.perf_counter() - before)
+            used.append(cpu_seconds(broker.pid) + cpu_seconds(broker.engine_pid))
+    what = f"broker start, median of {count:,}"
+    return [
+        Figure(what, statistics.median(starts), "s", START_SECONDS_WANTED),
+        Figure(f"{what}: processor time", statistics.median(used), "s"),
+    ]
+
+
 def measure_idle(what: str, broker: BrokerProcess, seconds: float) -> list[Figure]:
     """Processor and memory of a broker that nobody uses, and of its engine."""
     time.sleep(min(_SETTLE_SECONDS, seconds))
@@ -178,16 +195,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stations", type=int, default=STATIONS)
     parser.add_argument("--logins", type=int, default=_LOGINS)
+    parser.add_argument("--starts", type=int, default=_STARTS)
     parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS)
     parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the JSON")
     arguments = parser.parse_args()
-    if min(arguments.stations, arguments.logins, arguments.idle_seconds) <= 0:
+    numbers = (arguments.stations, arguments.logins, arguments.starts, arguments.idle_seconds)
+    if min(numbers) <= 0:
         parser.error("every number must be above 0")
     on = machine()
+    starts = measure_starts(arguments.starts)
     figures: list[Figure] = []
     with BrokerProcess() as idle:
         figures += measure_idle("new, idle", idle, arguments.idle_seconds)
         figures += together(figures)
+    figures += starts
     with BrokerProcess() as broker:
         figures += asyncio.run(measure_logins(broker.port, arguments.logins))
         figures += asyncio.run(measure_stations(broker.port, arguments.stations))

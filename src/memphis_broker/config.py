@@ -197,6 +197,8 @@ class Settings(BaseModel):
     dead_letter_webhook: Annotated[str, BeforeValidator(_check_web_address)] | None = None
     """Where to tell of new dead letters."""
     dead_letter_webhook_format: WebhookFormat = WebhookFormat.GENERIC
+    legacy: bool = True
+    """Whether the original's SDKs are served."""
     log_format: LogFormat = LogFormat.TEXT
     log_level: LogLevel = LogLevel.INFO
     nats_server: Path | None = None

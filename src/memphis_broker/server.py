@@ -112,6 +112,7 @@ class _Session:
         logins = LoginService(
             RootOnlyDirectory(self._settings.root_password.get_secret_value()),
             token.get_secret_value() if token else None,
+            original_sdks=self._settings.legacy,
         )
         callout = AuthCallout(
             self.connections.control, self._targets.secrets.issuer(), logins.log_in

@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from memphis_broker.engine.data_dir import DataDirectory
+if TYPE_CHECKING:
+    from memphis_broker.engine.data_dir import DataDirectory
 
 START_SECONDS: Final = 45.0
 STOP_SECONDS: Final = 30.0
@@ -45,6 +46,7 @@ class BrokerProcess:
         embedded: False leaves host, port and data directory out of the flags: the ``options`` have
             ``--engine``.
         program: What to run instead of ``python -m memphis_broker serve``.
+        tethered: Whether broker and engine end also when this process does, however that happens.
     """
 
     def __init__(
@@ -57,13 +59,15 @@ class BrokerProcess:
         port: int = 0,
         embedded: bool = True,
         program: Sequence[str] = (sys.executable, "-m", "memphis_broker", "serve"),
+        tethered: bool = False,
     ) -> None:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if directory is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="memphis-broker-")
             directory = Path(self._temporary.name)
         self._directory = directory
-        self._options = tuple(options)
+        self._options = (*options, "--until-eof") if tethered else tuple(options)
+        self._tethered = tethered
         self._environment = dict(environment or {})
         self._program = tuple(program)
         self._embedded = embedded
@@ -104,7 +108,7 @@ class BrokerProcess:
         Raises:
             BrokerFailedError: There is none.
         """
-        pid = DataDirectory(self.data_dir).leftover_engine_pid()
+        pid = self._locate().leftover_engine_pid()
         if pid is None:
             raise BrokerFailedError("the broker has no running engine")
         return pid
@@ -115,7 +119,14 @@ class BrokerProcess:
         Raises:
             BrokerFailedError: It ended, or was not ready in time.
         """
+        self.launch()
+        self.wait_until_ready()
+        return self
+
+    def launch(self) -> None:
+        """Start the broker and do not wait; :meth:`wait_until_ready` comes next."""
         assert self._process is None or self._process.poll() is not None, "it runs already"
+        self._cut_tether()
         self._directory.mkdir(parents=True, exist_ok=True)
         own = ["--host", self.host, "--port", str(self.port), "--data-dir", str(self.data_dir)]
         command = [*self._program, *(own if self._embedded else []), *self._options]
@@ -127,9 +138,19 @@ class BrokerProcess:
         ):
             self._process = subprocess.Popen(  # noqa: S603 - our own program and the test's options
                 command,
-                stdin=subprocess.DEVNULL, stdout=output, stderr=log,
+                # The system closes the pipe with this process; nobody writes to it.
+                stdin=subprocess.PIPE if self._tethered else subprocess.DEVNULL,
+                stdout=output, stderr=log,
                 env={**inherited, **self._environment}, start_new_session=True,
             )  # fmt: skip
+
+    def wait_until_ready(self) -> None:
+        """Wait until the broker that was launched is ready.
+
+        Raises:
+            BrokerFailedError: It ended, or was not ready in time.
+        """
+        assert self._process is not None, "launch() comes first"
         try:
             self._wait_for(lambda: self._read_port() or not self._is_running(), START_SECONDS)
         except BrokerFailedError:
@@ -138,7 +159,6 @@ class BrokerProcess:
         if not self._read_port():
             status = self._process.wait()
             raise BrokerFailedError(f"the broker ended with status {status}:\n{self.log}")
-        return self
 
     def stop(self) -> int:
         """Ask the broker to stop, and wait; its exit status. It can be started again."""
@@ -152,7 +172,7 @@ class BrokerProcess:
         """SIGKILL the engine alone, and return when it is gone. The broker starts a new one."""
         pid = self.engine_pid
         os.kill(pid, signal.SIGKILL)
-        self._wait_for(lambda: DataDirectory(self.data_dir).leftover_engine_pid() != pid, 10)
+        self._wait_for(lambda: self._locate().leftover_engine_pid() != pid, 10)
 
     def restart(self) -> Self:
         """Stop if running, and start on the same port and data."""
@@ -200,6 +220,7 @@ class BrokerProcess:
             return 0
         if self._process.poll() is None:
             self._process.send_signal(kind)
+        self._cut_tether()
         try:
             return self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired as error:
@@ -207,8 +228,20 @@ class BrokerProcess:
             self._process.wait()
             raise BrokerFailedError(f"the broker did not end in time:\n{self.log}") from error
 
+    def _cut_tether(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def _locate(self) -> DataDirectory:
+        # What the broker needs is imported late: a test's process would wait for that before it starts one.
+        from memphis_broker.engine.data_dir import DataDirectory  # noqa: PLC0415
+
+        return DataDirectory(self.data_dir)
+
     def _end_leftover_engine(self) -> None:
-        directory = DataDirectory(self.data_dir)
+        if not self.data_dir.exists():
+            return  # the broker failed before it came so far
+        directory = self._locate()
         for kind in (signal.SIGTERM, signal.SIGKILL):
             pid = directory.leftover_engine_pid()
             if pid is None:

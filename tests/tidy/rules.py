@@ -36,6 +36,7 @@ SUPERVISORS: dict[str, set[str]] = {
     "src/memphis/transport/reconnect.py": {"Reconnector._run"},
     # A request that meets a fault is answered, and the next one is served.
     "src/memphis_broker/api/edge.py": {"Edge.answer"},
+    "src/memphis_broker/legacy/edge.py": {"LegacyEdge._answer"},
     # Work that goes on by itself goes on.
     "src/memphis_broker/workers.py": {"Worker._run"},
     # A broker that gave up would help nobody; every part of it is stopped.

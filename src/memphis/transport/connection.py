@@ -282,10 +282,16 @@ class Connection:
         """
         return self.subscribe_runs(subject, self._incoming.one_by_one(callback))
 
-    def subscribe_runs(self, subject: str, callback: RunCallback) -> Subscription:
-        """As :meth:`subscribe`, but messages that came one after another are handed over together."""
+    def subscribe_runs(
+        self, subject: str, callback: RunCallback, *, queue: str = ""
+    ) -> Subscription:
+        """As :meth:`subscribe`, but messages that came one after another are handed over together.
+
+        Of all who name the same ``queue``, each message reaches one.
+        """
         self.check_open()
-        subscription = self._subscriptions.add(encode_subject(subject), callback)
+        group = encode_subject(queue) if queue else b""
+        subscription = self._subscriptions.add(encode_subject(subject), callback, group)
         if self.is_connected:
             self.write_now(subscription.frame)
         return subscription

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
-from typing import Any
+from typing import Any, Final
 
 from memphis.exceptions import MemphisConnectError
 from memphis.transport.errors import LoginRefusedError, ProtocolError, bare_text
@@ -31,6 +31,9 @@ from memphis.transport.protocol import (
     encode_connect,
 )
 from memphis.transport.servers import Address
+
+LIBRARY: Final = "python-memphis"
+"""What this client calls its language, where those of the original name that of their NATS library."""
 
 
 class _Handshake:
@@ -150,7 +153,7 @@ async def _shake_hands(
 def _connect_fields(options: ConnectOptions) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "name": options.name,
-        "lang": "python-memphis",
+        "lang": LIBRARY,
         "version": _version(),
         "protocol": 1,
         "headers": True,

@@ -249,9 +249,10 @@ def encode_publish(
     return b"PUB %b %d\r\n%b\r\n" % (subject, len(payload), payload)
 
 
-def encode_subscribe(subject: bytes, sid: int) -> bytes:
-    """SUB."""
-    return b"SUB %b %d\r\n" % (subject, sid)
+def encode_subscribe(subject: bytes, sid: int, queue: bytes = b"") -> bytes:
+    """SUB; with a queue group, of whose members each message reaches one."""
+    where = b"%b %b" % (subject, queue) if queue else subject
+    return b"SUB %b %d\r\n" % (where, sid)
 
 
 def encode_unsubscribe(sid: int) -> bytes:

@@ -18,12 +18,15 @@ RunCallback: TypeAlias = Callable[[Sequence[MessageFrame]], None]
 class Subscription:
     """Interest in a subject, kept over reconnects until :meth:`unsubscribe`."""
 
-    __slots__ = ("_end", "sid", "subject")
+    __slots__ = ("_end", "queue", "sid", "subject")
 
-    def __init__(self, sid: int, subject: bytes, end: Callable[[Subscription], None]) -> None:
+    def __init__(
+        self, sid: int, subject: bytes, end: Callable[[Subscription], None], queue: bytes = b""
+    ) -> None:
         self._end = end
         self.sid = sid
         self.subject = subject
+        self.queue = queue
 
     def unsubscribe(self) -> None:
         """End it. Idempotent, and allowed after the connection was closed.
@@ -36,7 +39,7 @@ class Subscription:
     @property
     def frame(self) -> bytes:
         """What tells the server of it."""
-        return encode_subscribe(self.subject, self.sid)
+        return encode_subscribe(self.subject, self.sid, self.queue)
 
 
 class Subscriptions:
@@ -52,9 +55,9 @@ class Subscriptions:
     def __len__(self) -> int:
         return len(self._active)
 
-    def add(self, subject: bytes, callback: RunCallback) -> Subscription:
+    def add(self, subject: bytes, callback: RunCallback, queue: bytes = b"") -> Subscription:
         """A new one."""
-        subscription = Subscription(self._next_sid, subject, self._end)
+        subscription = Subscription(self._next_sid, subject, self._end, queue)
         self._next_sid += 1
         self._active[subscription.sid] = subscription
         self.callbacks[subscription.sid] = callback

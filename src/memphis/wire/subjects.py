@@ -24,6 +24,8 @@ PULL_ALL: Final = "$JS.API.CONSUMER.MSG.NEXT.*.*"
 ACK_ALL: Final = "$JS.ACK.>"
 """Acknowledgements. (nats-server, JetStream API)"""
 
+_OWN_INBOXES: Final = "_MBOX"
+
 MEMBERS_ALL: Final = "$memphis.members.*.*"
 UPDATES_ALL: Final = "$memphis.updates.*"
 
@@ -55,6 +57,21 @@ GIVEN_UP_STREAM: Final = "memphis_given_up"
 """The engine stream that holds the engine's word of messages it gave up, until a broker has seen to them."""
 GIVEN_UP_ALL: Final = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"
 """Where the engine says so, for consumers that have a limit of deliveries. (nats-server, JetStream)"""
+
+
+PRIVATE: Final = (
+    INGEST_ALL,
+    "*.final",
+    "*.redrive.>",
+    f"{_OWN_INBOXES}.>",
+    API_ALL,
+    "$memphis.ingest.>",
+    DEAD_LETTERS_ALL,
+    "$JS.>",
+    "$KV.>",
+    "$SYS.>",
+)
+"""What no client may listen to but by a permission of its own: messages, replies, requests, records."""
 
 
 def stream_name(station: StationName, partition: int) -> str:
@@ -164,11 +181,19 @@ def parse_dead_letter_subject(subject: str) -> DeadLetterPlace | None:
     return DeadLetterPlace(station_id, int(partition), name, kind)
 
 
+def broker_inbox_prefix() -> str:
+    """Where the broker listens for replies; no user's name begins with a dollar."""
+    return f"{_OWN_INBOXES}.$broker"
+
+
 def inbox_prefix(user: UserName) -> str:
-    """The only place a user may listen for replies, so that no user reads another's."""
+    """Where a user of another NATS client may listen for replies, so that no user reads another's."""
     return f"_INBOX.{user.internal}"
 
 
 def connection_inbox_prefix(user: UserName, connection_id: str) -> str:
-    """The only place where one connection listens for replies, among those of its user."""
-    return f"{inbox_prefix(user)}.{connection_id}"
+    """The only place where one connection of this SDK listens for replies.
+
+    Not below the common ``_INBOX``, all of which SDKs of the original have to be permitted.
+    """
+    return f"{_OWN_INBOXES}.{user.internal}.{connection_id}"

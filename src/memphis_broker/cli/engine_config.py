@@ -14,6 +14,7 @@ def engine_config(
     secrets_out: Annotated[
         Path, typer.Option(help="New file for the secrets; give it to every broker.")
     ],
+    legacy: Annotated[bool, typer.Option(help="Let the original's SDKs in, unmodified.")] = True,
 ) -> None:
     """Make secrets for an existing NATS server, and print the part of its config that fits them.
 
@@ -30,4 +31,4 @@ def engine_config(
     except StartupError as error:
         _output.write_error(str(error))
         raise typer.Exit(error.exit_code) from error
-    _output.write_line(accounts_text(secrets).rstrip("\n"))
+    _output.write_line(accounts_text(secrets, original_sdks=legacy).rstrip("\n"))

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from memphis_broker.cli import _output
 
 if TYPE_CHECKING:
+    import asyncio
+
     from memphis_broker.config import Settings
     from memphis_broker.server import Ready
+
+_CHUNK_BYTES: Final = 4096
+
+DurabilityMode = Annotated[
+    str | None,
+    typer.Option(
+        help="standard: synced every second; always: synced before every acknowledgement; "
+        "fast: acknowledged before written. [standard]"
+    ),
+]
+UntilEof = Annotated[
+    bool,
+    typer.Option("--until-eof", help="Stop also when standard input ends. For a parent process."),
+]
 
 
 def serve(
@@ -20,13 +39,7 @@ def serve(
     data_dir: Annotated[
         Path | None, typer.Option(help="Where messages are kept. [the user's data directory]")
     ] = None,
-    durability: Annotated[
-        str | None,
-        typer.Option(
-            help="standard: synced every second; always: synced before every acknowledgement; "
-            "fast: acknowledged before written. [standard]"
-        ),
-    ] = None,
+    durability: DurabilityMode = None,
     max_disk: Annotated[
         str | None, typer.Option(help="Disk for all stations, as in 20GB. [90% of what is free]")
     ] = None,
@@ -71,51 +84,84 @@ def serve(
     dead_letter_webhook_format: Annotated[
         str | None, typer.Option(help="generic or slack. [generic]")
     ] = None,
+    legacy: Annotated[
+        bool | None, typer.Option(help="Serve the original's SDKs, unmodified. [--legacy]")
+    ] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json. [text]")] = None,
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error. [info]")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with the same settings.")] = None,
+    until_eof: UntilEof = False,
 ) -> None:
     """Run a broker until Ctrl-C or SIGTERM.
 
-    Every option can also be set in the environment (--max-disk as MEMPHIS_MAX_DISK) or in the TOML
-    file of --config (max_disk = "20GB"). A flag beats the environment, the environment the file.
+    Every option but the last two can also be set in the environment (--max-disk as MEMPHIS_MAX_DISK)
+    or in the TOML file of --config (max_disk = "20GB"). A flag beats the environment, the environment
+    the file.
     """
-    flags = {key: value for key, value in locals().items() if key != "config"}
-    status = _serve(flags, config)
+    flags = {k: v for k, v in locals().items() if k not in {"config", "until_eof"}}
+    status = _serve(flags, config, until_eof)
     if status:
         raise typer.Exit(status)
 
 
-def _serve(flags: dict[str, Any], config_file: Path | None) -> int:
+def _serve(flags: dict[str, Any], config_file: Path | None, until_eof: bool) -> int:
     import asyncio  # noqa: PLC0415 - see cli/commands.py
     import os  # noqa: PLC0415
 
-    from memphis_broker.config import StartupError, load_settings  # noqa: PLC0415
-    from memphis_broker.log import configure_logging  # noqa: PLC0415
+    with _nothing_is_garbage():
+        from memphis_broker.config import StartupError, load_settings  # noqa: PLC0415
+        from memphis_broker.log import configure_logging  # noqa: PLC0415
 
     try:
         settings = load_settings(flags, os.environ, config_file)
         configure_logging(settings.log_format, settings.log_level)
-        asyncio.run(_run(settings))
+        asyncio.run(_run(settings, until_eof))
     except StartupError as error:
         _output.write_error(str(error))
         return error.exit_code
     return 0
 
 
-async def _run(settings: Settings) -> None:
+@contextmanager
+def _nothing_is_garbage() -> Iterator[None]:
+    """For imports: what they make stays, and to look through it again and again is a tenth of the start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+async def _run(settings: Settings, until_eof: bool) -> None:
     import asyncio  # noqa: PLC0415
     import signal  # noqa: PLC0415
+    import threading  # noqa: PLC0415
 
-    from memphis_broker.server import Server  # noqa: PLC0415
+    with _nothing_is_garbage():
+        from memphis_broker.server import Server  # noqa: PLC0415
 
     server = Server(settings)
     loop = asyncio.get_running_loop()
     for kind in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(kind, server.request_stop)
+    if until_eof:
+        # A thread, because an event loop cannot watch every kind of file; a daemon, because it may never end.
+        arguments = (loop, server.request_stop)
+        threading.Thread(target=_call_at_eof, args=arguments, name="eof", daemon=True).start()
     await server.run(lambda ready: _announce(settings, ready))
+
+
+def _call_at_eof(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    import os  # noqa: PLC0415
+
+    # Not by sys.stdin, whose lock Python would wait for at its own end.
+    while os.read(0, _CHUNK_BYTES):
+        pass
+    with suppress(RuntimeError):  # the loop has ended already
+        loop.call_soon_threadsafe(call)
 
 
 def _announce(settings: Settings, ready: Ready) -> None:

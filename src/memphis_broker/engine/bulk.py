@@ -10,38 +10,31 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from memphis.exceptions import MemphisError, MemphisNotConfirmedError, MemphisProduceError
 from memphis.transport.connection import Connection
-from memphis.transport.options import ConnectOptions
 from memphis.transport.protocol import MessageFrame
 from memphis.transport.publisher import Publisher
 from memphis.transport.receipt import Receipt
 from memphis.wire.errors import ErrorCode, Refusal
 from memphis.wire.headers import HEADER_BYTES_MAX, encode_block, status_of
-from memphis_broker.engine.accounts import CLIENTS_USER, Credentials, EngineTargets
+from memphis_broker.engine.accounts import EngineTargets
 from memphis_broker.engine.direct import PAGE_BYTES, PAGE_MESSAGES
 from memphis_broker.engine.failures import (
     MESSAGE_NOT_THERE,
     unavailable,
 )
+from memphis_broker.engine.fast import open_fast
 from memphis_broker.engine.streams import StoredMessage
 
 logger = logging.getLogger(__name__)
 
-_CONNECT_S: Final = 5.0
 _PAGE_DEADLINE_S: Final = 10.0
 _APPEND_DEADLINE_S: Final = 15.0
 _RESEND_S: Final = 10.0
 """All that is stored here carries an id, which the engine knows for longer."""
-_DEFAULT_PORT: Final = 4222
-_INBOX_PREFIX: Final = "_INBOX.$broker"
 _SEQUENCE: Final = b"Nats-Sequence:"
 _ENGINES_OWN: Final = frozenset(
     ("Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Num-Pending")
@@ -188,24 +181,9 @@ class Bulk:
     async def _open(self, doing: str) -> tuple[Connection, Publisher]:
         async with self._opening:
             if self._connection is None or self._publisher is None or self._connection.is_closed:
-                self._connection = await self._connect(doing)
+                self._connection = await open_fast(self._targets, "memphis-bulk", doing)
                 self._publisher = Publisher(self._connection)
             return self._connection, self._publisher
-
-    async def _connect(self, doing: str) -> Connection:
-        options = _options(self._targets)
-        if options.tls is not None:
-            attempts = [options]
-        else:
-            # A server may insist on TLS whatever its address says.
-            attempts = [options, replace(options, tls=ssl.create_default_context())]
-        for attempt in attempts:
-            try:
-                return await Connection.open(attempt)
-            except MemphisError as error:
-                logger.debug("no connection for bulk messages: %s", error)
-                failure = error
-        raise unavailable(doing) from failure
 
 
 class _Answers:
@@ -308,24 +286,3 @@ def _headers(block: bytes) -> dict[str, str]:
         if colon and (key in _ENGINES_OWN or key.strip() not in headers):
             headers[key.strip()] = value.strip(" \t")
     return headers
-
-
-def _options(targets: EngineTargets) -> ConnectOptions:
-    login = (
-        Credentials(user=CLIENTS_USER, password=targets.secrets.clients_password)
-        if targets.secrets
-        else targets.plain
-    )
-    parts = [urlsplit(url) for url in targets.urls]
-    is_private = any(part.scheme == "tls" for part in parts)
-    return ConnectOptions(
-        servers=tuple((part.hostname or "", part.port or _DEFAULT_PORT) for part in parts),
-        name="memphis-bulk",
-        inbox_prefix=f"{_INBOX_PREFIX}.{uuid.uuid4().hex}",
-        user=login.user if login else "",
-        password=login.password if login else "",
-        token=targets.plain_token or "",
-        tls=ssl.create_default_context() if is_private else None,
-        connect_timeout_s=_CONNECT_S,
-        reconnect_interval_s=0.25,
-    )

@@ -67,7 +67,10 @@ def permission_claims(permissions: Permissions) -> dict[str, Any]:
     """Permissions in the words of a user JWT."""
     return {
         "pub": {"allow": list(permissions.publish)},
-        "sub": {"allow": list(permissions.subscribe)},
+        "sub": {
+            "allow": list(permissions.subscribe),
+            "deny": list(permissions.subscribe_denied),
+        },
         "resp": {
             "max": permissions.responses_max,
             "ttl": permissions.response_time_max_seconds * _NANOSECONDS,
@@ -157,6 +160,7 @@ def _attempt(options: dict[str, Any]) -> LoginAttempt:
         password=str(options.get("pass") or ""),
         token=str(options.get("auth_token") or ""),
         connection_name=str(options.get("name") or ""),
+        library=str(options.get("lang") or ""),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from memphis.wire import legacy
 from memphis.wire.subjects import API_ALL
 from memphis_broker.config import Durability
 from memphis_broker.engine.accounts import (
@@ -46,6 +47,8 @@ class EmbeddedEngineConfig:
     max_disk: int
     max_memory: int | None
     max_message_size: int
+    original_sdks: bool = True
+    """Whether the original's SDKs are served."""
 
 
 def quoted(text: str) -> str:
@@ -54,24 +57,35 @@ def quoted(text: str) -> str:
     return '"' + _ESCAPED.sub(lambda match: f"\\x{ord(match[0]):02X}", text) + '"'
 
 
-def accounts_text(secrets: EngineSecrets) -> str:
+def accounts_text(secrets: EngineSecrets, *, original_sdks: bool = True) -> str:
     """The accounts, the broker's users in them, and who answers logins.
 
     ``share: true`` is what makes a request carry its authenticated user into the broker's account.
+    With ``original_sdks`` the requests of the original's SDKs reach the broker as well, and so do the
+    messages that they produce, because a stock engine knows nothing of their ``msg-id``.
     """
-    api = quoted(API_ALL)
+    requests = [API_ALL, *(legacy.REQUESTS if original_sdks else ())]
+    imports = ", ".join(
+        f"{{service: {{account: {BROKER_ACCOUNT}, subject: {quoted(subject)}}}, share: true}}"
+        for subject in requests
+    )
+    exports = ", ".join(
+        f"{{service: {quoted(subject)}, accounts: [{CLIENTS_ACCOUNT}]}}" for subject in requests
+    )
+    mapping = f"{quoted(legacy.PRODUCED_ALL)}: {quoted(legacy.PRODUCED_INGEST)}"
+    mappings = f"    mappings: {{{mapping}}}\n" if original_sdks else ""
     users = ", ".join(quoted(user) for user in (CLIENTS_USER, BROKER_USER, SYSTEM_USER))
     return f"""\
 accounts {{
   {CLIENTS_ACCOUNT} {{
     jetstream: enabled
     users: [{_user(CLIENTS_USER, secrets.clients_password)}]
-    imports: [{{service: {{account: {BROKER_ACCOUNT}, subject: {api}}}, share: true}}]
-  }}
+    imports: [{imports}]
+{mappings}  }}
   {BROKER_ACCOUNT} {{
     jetstream: enabled
     users: [{_user(BROKER_USER, secrets.broker_password)}]
-    exports: [{{service: {api}, accounts: [{CLIENTS_ACCOUNT}]}}]
+    exports: [{exports}]
   }}
   {SYSTEM_ACCOUNT} {{
     users: [{_user(SYSTEM_USER, secrets.system_password)}]
@@ -108,7 +122,7 @@ jetstream {{
 {max_memory}  sync_interval: {quoted("always" if always else "1s")}
   limits {{ default_max_consumers: -1 }}
 }}
-{accounts_text(secrets)}"""
+{accounts_text(secrets, original_sdks=config.original_sdks)}"""
 
 
 def _user(name: str, password: str) -> str:

@@ -19,6 +19,8 @@ import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 
+from memphis.transport.connection import Connection
+from memphis.wire.subjects import broker_inbox_prefix
 from memphis_broker.config import Durability, StartupError
 from memphis_broker.engine.accounts import (
     BROKER_ACCOUNT,
@@ -30,6 +32,8 @@ from memphis_broker.engine.accounts import (
     EngineTargets,
 )
 from memphis_broker.engine.bulk import Bulk
+from memphis_broker.engine.fast import open_fast
+from memphis_broker.engine.presence import Presence
 from memphis_broker.engine.refusals import ask_why
 
 logger = logging.getLogger(__name__)
@@ -48,8 +52,6 @@ _CONNECT_SECONDS: Final = 2
 _PING_SECONDS: Final = 10
 _RECONNECT_SECONDS: Final = 0.25
 _POLL_SECONDS: Final = 0.05
-# No user name begins with a dollar, so no user may listen here.
-_INBOX_PREFIX: Final = "_INBOX.$broker"
 _USER_INFO_SUBJECT: Final = "$SYS.REQ.USER.INFO"
 _META_INFO_SUBJECT: Final = "$SYS.REQ.SERVER.PING.JSZ"
 
@@ -69,6 +71,7 @@ class EngineConnections:
             the system account it is counted from the addresses the engine advertises, so a server
             on several interfaces may count more than once: be ready to be refused.
         bulk: For many messages at once, in the same account as ``clients``.
+        presence: Tells who is connected, where the system account can be asked.
         lost: Set when a connection is gone for good.
     """
 
@@ -85,6 +88,7 @@ class EngineConnections:
         self.durability = durability
         self.cluster_size = 1
         self.bulk = Bulk(targets)
+        self.presence = Presence(None, 1)
         self.lost = asyncio.Event()
 
     async def open(
@@ -116,6 +120,13 @@ class EngineConnections:
         except BaseException:
             await self.close()
             raise
+
+    async def open_fast(self, name: str, doing: str) -> Connection:
+        """One more connection in the account of ``clients``, with the SDK's own transport.
+
+        Whoever calls this closes it. Raises: See :func:`memphis_broker.engine.fast.open_fast`.
+        """
+        return await open_fast(self._targets, name, doing)
 
     async def close(self) -> None:
         """Close every connection, sending what was handed over. Idempotent."""
@@ -159,6 +170,7 @@ class EngineConnections:
             "system", Credentials(user=SYSTEM_USER, password=secrets.system_password)
         )
         self.cluster_size = await _meta_cluster_size(system)
+        self.presence = Presence(system, self.cluster_size)
 
     def _first_login(self) -> Credentials | None:
         secrets = self._targets.secrets
@@ -196,7 +208,7 @@ class EngineConnections:
             user=credentials.user if credentials else None,
             password=credentials.password if credentials else None,
             token=self._targets.plain_token,
-            inbox_prefix=_INBOX_PREFIX,
+            inbox_prefix=broker_inbox_prefix(),
             connect_timeout=_CONNECT_SECONDS,
             reconnect_time_wait=_RECONNECT_SECONDS,  # type: ignore[arg-type]  # only slept for
             max_reconnect_attempts=-1,

@@ -75,6 +75,7 @@ class EmbeddedEngine:
             max_disk=max_disk,
             max_memory=settings.max_memory,
             max_message_size=settings.max_message_size,
+            original_sdks=settings.legacy,
         )
         binary = find_binary(settings.nats_server)
         text = embedded_config_text(config, secrets)

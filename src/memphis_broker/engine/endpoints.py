@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -46,10 +46,10 @@ Answer = Callable[[str, bytes, Mapping[str, str]], Awaitable[bytes]]
 
 @dataclass(frozen=True)
 class FixedReplies:
-    """What to reply where the request cannot even be asked."""
+    """What to reply where the request cannot even be asked; None: nothing, so that it is asked again."""
 
-    busy: bytes
-    too_large: bytes
+    busy: bytes | None
+    too_large: bytes | None
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,25 @@ class Endpoints:
         answer: Answer,
         replies: FixedReplies,
         *,
-        subjects: Collection[str],
-        prefix: str,
+        name: str,
+        subjects: Mapping[str, str],
+        prefix: str = "",
     ) -> None:
-        """Args: requests below ``prefix`` that are none of ``subjects`` are answered as well."""
+        """Make one; nothing is served yet.
+
+        Args:
+            client: The connection that requests come in by.
+            answer: Grants them.
+            replies: For those that it never sees.
+            name: What the micro service is called.
+            subjects: What is served, with the name of each endpoint: letters, digits, ``-`` and ``_``.
+            prefix: Requests below it that are none of ``subjects`` are answered as well.
+        """
         self._client = client
         self._answer = answer
         self._replies = replies
-        self._subjects = frozenset(subjects)
+        self._name = name
+        self._subjects = dict(subjects)
         self._prefix = prefix
         self._waiting: asyncio.Queue[_Asked] = asyncio.Queue(WAITING_MAX)
         self._running = 0
@@ -101,7 +112,7 @@ class Endpoints:
         """
         self._workers = asyncio.create_task(self._work(), name="memphis request workers")
         config = ServiceConfig(
-            name="memphis",
+            name=self._name,
             # The version of the protocol, which is what a client has to know.
             version="1.0.0",
             description="The control plane of Memphis",
@@ -111,12 +122,12 @@ class Endpoints:
         with engine_failures("serving requests"):
             service = await nats.micro.add_service(self._client, config)
             self._service = service
-            for subject in sorted(self._subjects):
-                name = subject.removeprefix(f"{self._prefix}.").replace(".", "-")
+            for subject, name in sorted(self._subjects.items()):
                 await service.add_endpoint(name=name, subject=subject, handler=self._take_request)
-            self._others = await self._client.subscribe(
-                f"{self._prefix}.>", queue=_OTHERS_QUEUE_GROUP, cb=self._take_other
-            )
+            if self._prefix:
+                self._others = await self._client.subscribe(
+                    f"{self._prefix}.>", queue=_OTHERS_QUEUE_GROUP, cb=self._take_other
+                )
             # Not flush(): its ping overtakes subscriptions that the client still buffers. A request
             # to ourselves goes out behind them, so its reply proves that the engine has them all.
             ourselves = control_subject(ServiceVerb.PING, name=config.name, id=service.id)
@@ -182,10 +193,13 @@ class Endpoints:
                 self._running -= 1
                 self._waiting.task_done()
 
-    async def _reply(self, asked: _Asked, reply: bytes) -> None:
-        fits = len(reply) <= self._client.max_payload
+    async def _reply(self, asked: _Asked, reply: bytes | None) -> None:
+        if reply is not None and len(reply) > self._client.max_payload:
+            reply = self._replies.too_large
+        if reply is None:
+            return
         try:
-            await self._client.publish(asked.reply, reply if fits else self._replies.too_large)
+            await self._client.publish(asked.reply, reply)
         except nats.errors.Error as error:
             # The client asked over a connection that is gone too; it will ask again.
             logger.warning("the reply to %s could not be sent: %r", asked.subject, error)

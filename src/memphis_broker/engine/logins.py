@@ -18,6 +18,8 @@ class LoginAttempt:
     password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     connection_name: str = ""
+    library: str = ""
+    """What the client calls its language; an SDK of the original has that of its NATS client."""
 
 
 class LoginRefusedError(Exception):
@@ -30,6 +32,8 @@ class Permissions:
 
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
+    subscribe_denied: tuple[str, ...] = ()
+    """Of what ``subscribe`` covers, this all the same."""
     responses_max: int = 1024
     """Replies that may be sent to a request that was received. Every member of a group answers the
     broker's question who is left in it, and any number of members may share one connection."""

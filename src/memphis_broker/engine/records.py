@@ -141,15 +141,16 @@ class RecordStore:
                 raise
         return acknowledged.seq
 
-    async def scan(self) -> list[Record]:
-        """All records.
+    async def scan(self, below: str = "") -> list[Record]:
+        """All records, or those whose keys begin with ``below`` and a dot.
 
         Read in pages, not as one snapshot: a record written meanwhile is seen old or new, once.
         """
         found: dict[str, Record] = {}
+        subject = f"{self._prefix}{below}.>" if below else f"{self._prefix}>"
         start = 1
         while start:
-            messages, start = await read_page(self._client, self._stream, f"{self._prefix}>", start)
+            messages, start = await read_page(self._client, self._stream, subject, start)
             for message in messages:
                 headers = message.headers or {}
                 key = headers["Nats-Subject"].removeprefix(self._prefix)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import nats.errors
@@ -39,6 +40,11 @@ class Work:
     def sequence(self) -> int:
         """Its place in the stream."""
         return self._message.metadata.sequence.stream
+
+    @property
+    def stored_at(self) -> datetime:
+        """When it was stored in the stream."""
+        return self._message.metadata.timestamp
 
     @property
     def attempts(self) -> int:

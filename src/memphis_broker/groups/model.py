@@ -8,7 +8,7 @@ Here "pure" includes :func:`starts_of_newest`, which asks its questions through 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from memphis.wire import subjects
@@ -25,7 +25,8 @@ _SHARED: Final = "memphis.group.shared"
 _YES: Final = "yes"
 _DELIVERIES_MAX: Final = "memphis.group.deliveries_max"
 """The group's limit, on its durable in every partition. The engine itself has none: it would forget a
-message that it gives up, and members store such a message first. (docs/adr/0013)"""
+message that it gives up, and members store such a message first. (docs/adr/0013) It has one where a member
+cannot do that; then the broker stores what the engine says that it gave up. (docs/adr/0015)"""
 UNLIMITED: Final = -1
 
 PointsAt = Callable[[Mapping[int, "Held"], int], Awaitable[Mapping[int, "Point"]]]
@@ -77,6 +78,11 @@ def is_shared(durable: DurableState | None) -> bool:
     return durable is None or _MADE_BY not in durable.metadata or _SHARED in durable.metadata
 
 
+def is_limit_of_engine(durables: Iterable[DurableState]) -> bool:
+    """Whether the engine keeps the group's limit, for a member that cannot."""
+    return any(durable.deliveries_max > 0 for durable in durables)
+
+
 def is_as_asked(durable: DurableState, spec: DurableSpec) -> bool:
     """Whether nothing of ``spec`` has to be changed on the durable; positions never are."""
     is_same = (durable.ack_wait_ms, durable.deliveries_max, set(durable.filter_subjects)) == (
@@ -119,6 +125,8 @@ def durable(
     limits: Limits,
     start_sequence: int | None,
     marks: Mapping[str, str],
+    *,
+    by_engine: bool = False,
 ) -> DurableSpec:
     """A group's durable in one partition: it reads new messages, and what is given back to it."""
     return DurableSpec(
@@ -128,7 +136,7 @@ def durable(
             subjects.group_redrives_filter(station, partition, group),
         ),
         ack_wait_ms=limits.ack_wait_ms,
-        deliveries_max=UNLIMITED,
+        deliveries_max=limits.deliveries_max if by_engine else UNLIMITED,
         start_sequence=start_sequence,
         metadata={GROUP_NAME: str(group), _DELIVERIES_MAX: str(limits.deliveries_max), **marks},
     )

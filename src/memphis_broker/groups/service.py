@@ -11,7 +11,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
 from memphis.wire import subjects
@@ -41,6 +41,21 @@ _MARGIN_NS: Final = 60 * 1_000_000_000
 BeforeEnd = Callable[[StationRecord, GroupName], Awaitable[None]]
 
 
+class OtherMembers(Protocol):
+    """Members of groups that do not answer where the SDK's members listen."""
+
+    async def is_any_there(self, station: StationRecord, group: GroupName) -> bool:
+        """Whether the group has a live member of this kind, or may have one."""
+
+
+class NoOtherMembers:
+    """The answer of a broker that serves no others."""
+
+    async def is_any_there(self, station: StationRecord, group: GroupName) -> bool:  # noqa: ARG002
+        """See :class:`OtherMembers`."""
+        return False
+
+
 class GroupService:
     """Consumer groups by station and name. Safe for many tasks and many brokers at once."""
 
@@ -51,6 +66,7 @@ class GroupService:
         durables: Durables,
         messaging: ClientMessaging,
         before_end: BeforeEnd,
+        others: OtherMembers,
     ) -> None:
         """Args: ``before_end`` is called with a group that is about to end."""
         self._stations = stations
@@ -58,14 +74,18 @@ class GroupService:
         self._durables = durables
         self._messaging = messaging
         self._before_end = before_end
+        self._others = others
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def join(self, request: GroupJoin) -> GroupJoined:
+    async def join(self, request: GroupJoin, *, engine_keeps_limit: bool = False) -> GroupJoined:
         """Make sure that a group exists on every partition of a station, which is made if missing.
 
         A group that exists keeps its position. It keeps its ack time and delivery limit, too, while
         another member of it lives; the reply says which hold. Where it begins is looked at only on
         partitions that it does not have yet.
+
+        With ``engine_keeps_limit`` the engine itself keeps the delivery limit from now on, as long as
+        the group lives: for members that cannot do it.
 
         Raises:
             InvalidNameError: A name breaks the grammar.
@@ -77,7 +97,7 @@ class GroupService:
         model.check_start(request)
         station, _ = await self._stations.open(name)
         async with self.undisturbed(station.id, group):
-            return await self._join(station, group, request)
+            return await self._join(station, group, request, engine_keeps_limit)
 
     async def leave(self, request: GroupLeave) -> GroupLeft:
         """A member has gone: end the group, with its position, if no live member is left.
@@ -120,14 +140,15 @@ class GroupService:
         return self._locks.setdefault((station_id, group), asyncio.Lock())
 
     async def _join(
-        self, station: StationRecord, group: GroupName, request: GroupJoin
+        self, station: StationRecord, group: GroupName, request: GroupJoin, engine_keeps_limit: bool
     ) -> GroupJoined:
         made = True
         while True:
             known = await self._known(station, group)
             limits = await self._limits(station, group, known, request)
+            by_engine = engine_keeps_limit or model.is_limit_of_engine(known.values())
             marks = model.marks_of_joined() if known else model.marks_of_new(uuid.uuid4().hex)
-            if await self._make(station, group, known, limits, request, marks):
+            if await self._make(station, group, known, limits, request, marks, by_engine):
                 first = known.get(station.partitions[0])
                 return GroupJoined(
                     station=await self._stations.describe(station),
@@ -147,6 +168,7 @@ class GroupService:
         limits: Limits,
         request: GroupJoin,
         marks: Mapping[str, str],
+        by_engine: bool,
     ) -> bool:
         """Make or change whatever is not as it shall be. Returns False if somebody else did."""
         missing = [partition for partition in station.partitions if partition not in known]
@@ -162,6 +184,7 @@ class GroupService:
                 limits,
                 starts.get(partition),
                 marks if first else {},
+                by_engine=by_engine,
             )
             if partition not in known:
                 return await self._durables.create(stream_name, spec)
@@ -199,7 +222,9 @@ class GroupService:
 
     async def _anyone_listens(self, station: StationRecord, group: GroupName) -> bool:
         members = subjects.members_subject(station.station, group)
-        return await self._messaging.anyone_listens(members, _MEMBERS_DEADLINE_S)
+        if await self._messaging.anyone_listens(members, _MEMBERS_DEADLINE_S):
+            return True
+        return await self._others.is_any_there(station, group)
 
     async def _stays_silent(self, station: StationRecord, group: GroupName) -> bool:
         """Ask again and again whether anyone listens, until somebody does or the grace is over."""

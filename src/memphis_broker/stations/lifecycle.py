@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
@@ -19,15 +19,15 @@ from weakref import WeakValueDictionary
 from memphis.types import Storage
 from memphis.wire import subjects
 from memphis.wire.errors import ErrorCode, Refusal
-from memphis.wire.models import StationOptions, StationUpdate
+from memphis.wire.models import StationOptions
 from memphis.wire.names import StationName
 from memphis_broker.engine.concurrency import for_each
-from memphis_broker.engine.messaging import ClientMessaging
 from memphis_broker.engine.records import Record, RecordConflictError, RecordStore
 from memphis_broker.engine.streams import StreamExistsError, Streams, StreamSpec
 from memphis_broker.stations import claims, model
 from memphis_broker.stations.claims import Claim, ClaimLostError
 from memphis_broker.stations.model import STATION_ID, StationRecord, StationState
+from memphis_broker.stations.news import StationNews
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Lifecycle:
         self,
         records: RecordStore,
         streams: Streams,
-        messaging: ClientMessaging,
+        news: StationNews,
         *,
         now: Callable[[], datetime],
         acknowledge_early: bool,
@@ -57,7 +57,7 @@ class Lifecycle:
         """Args: ``alone`` says that no other broker can be at work on the same engine."""
         self._records = records
         self._streams = streams
-        self._messaging = messaging
+        self._news = news
         self._now = now
         self._acknowledge_early = acknowledge_early
         self._alone = alone
@@ -158,7 +158,7 @@ class Lifecycle:
         if not self._alone:
             # Another broker may have been killed before it could tell. On an engine of our own, which
             # was started with us, everybody reconnects and asks.
-            await for_each(ready, self.tell_changed)
+            await for_each(ready, self._news.changed)
 
     async def all(self) -> list[StationRecord]:
         """Every station in every state, in no order, as some replica knows them."""
@@ -173,9 +173,12 @@ class Lifecycle:
         return [StationRecord.model_validate_json(record.value or b"") for record in stored]
 
     async def change(
-        self, name: StationName, alter: Callable[[StationOptions], StationOptions]
+        self,
+        name: StationName,
+        alter: Callable[[StationOptions], StationOptions],
+        about: Collection[str],
     ) -> StationRecord | None:
-        """Change the options of a ready station, and tell its clients.
+        """Change the options of a ready station, of which ``about`` are meant, and tell its clients.
 
         They are told also if nothing had to be changed: whoever changed it before may have been killed
         before they could tell, and the request is then made again.
@@ -189,16 +192,12 @@ class Lifecycle:
             if station is None:
                 return None
             if (options := alter(station.options)) == station.options:
-                await self.tell_changed(station)
+                await self._news.changed(station, about)
                 return station
             try:
-                return await self._rewrite(found, options)
+                return await self._rewrite(found, options, about)
             except RecordConflictError:
                 continue  # somebody else changed it meanwhile: look again
-
-    async def tell_changed(self, station: StationRecord) -> None:
-        """Have the clients of this station ask how it is now."""
-        await self._tell(station, "changed")
 
     def _lock(self, name: StationName) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
@@ -319,7 +318,7 @@ class Lifecycle:
     async def _finish_deleting(self, claim: Claim) -> None:
         """The record says ``deleting``; the record goes last, so that it can be done again."""
         station = claim.record
-        await self._tell(station, "removed")
+        await self._news.removed(station)
 
         async def delete(stream_name: str) -> None:
             await claim.prove()
@@ -353,7 +352,7 @@ class Lifecycle:
                 return
             options = station.options.model_copy(update={"dls_station": ""})
             try:
-                await self._rewrite(found, options)
+                await self._rewrite(found, options, ["dls_station"])
             except RecordConflictError:
                 continue  # somebody else changed it meanwhile: look again
             logger.warning(
@@ -361,7 +360,9 @@ class Lifecycle:
             )
             return
 
-    async def _rewrite(self, found: Found, options: StationOptions) -> StationRecord:
+    async def _rewrite(
+        self, found: Found, options: StationOptions, about: Collection[str]
+    ) -> StationRecord:
         """Write other options over the station that was found, and tell its clients."""
         if found.station is None:
             raise RecordConflictError(found.stored.key)
@@ -369,14 +370,8 @@ class Lifecycle:
         await self._records.write(
             found.stored.key, station.model_dump_json().encode(), found.stored.revision
         )
-        await self.tell_changed(station)
+        await self._news.changed(station, about)
         return station
-
-    async def _tell(self, station: StationRecord, event: str) -> None:
-        update = StationUpdate(event=event, station_id=station.id)
-        await self._messaging.push(
-            subjects.updates_subject(station.station), update.model_dump_json().encode()
-        )
 
 
 def _is_ready(station: StationRecord) -> bool:

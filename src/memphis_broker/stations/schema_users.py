@@ -8,13 +8,15 @@ from memphis.wire.names import SchemaName
 from memphis_broker.engine.concurrency import for_each
 from memphis_broker.stations.lifecycle import Lifecycle
 from memphis_broker.stations.model import StationRecord, StationState
+from memphis_broker.stations.news import StationNews
 
 
 class StationsWithSchemas:
     """Answers from the stations' records, which alone say what is attached."""
 
-    def __init__(self, lifecycle: Lifecycle) -> None:
+    def __init__(self, lifecycle: Lifecycle, news: StationNews) -> None:
         self._lifecycle = lifecycle
+        self._news = news
 
     async def using(self) -> dict[str, list[str]]:
         """For each schema that is attached anywhere, the names of the stations that have it, sorted."""
@@ -37,4 +39,4 @@ class StationsWithSchemas:
         concerned = [
             s for s in await self._lifecycle.all_for_certain() if s.options.schema_name == schema
         ]
-        await for_each(concerned, self._lifecycle.tell_changed)
+        await for_each(concerned, self._news.changed)

@@ -202,7 +202,7 @@ class StationService:
             await self.ready(name)  # before anything is made for a station that is not there
             wanted["dls_station"] = str(StationName.parse(dls_station))
             await self.open(StationName.parse(dls_station))
-        station = await self._lifecycle.change(name, lambda o: o.model_copy(update=wanted))
+        station = await self._lifecycle.change(name, lambda o: o.model_copy(update=wanted), wanted)
         if station is None:
             raise model.not_found(name)
         return await self.describe(station)
@@ -263,7 +263,7 @@ class StationService:
                 return options
             return options.model_copy(update={"schema_name": str(schema)})
 
-        if await self._lifecycle.change(name, alter) is None:
+        if await self._lifecycle.change(name, alter, ["schema_name"]) is None:
             raise model.not_found(name)
 
     async def _states_of(

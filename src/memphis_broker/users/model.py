@@ -1,11 +1,11 @@
-"""The rule what a native client may do.
+"""The rules what a client may do: one that speaks the native protocol, and an SDK of the original.
 
 Pure. Invariant: nothing here knows how permissions reach the engine.
 """
 
 from __future__ import annotations
 
-from memphis.wire import subjects
+from memphis.wire import legacy, subjects
 from memphis.wire.names import UserName
 from memphis_broker.engine.logins import Permissions
 
@@ -38,5 +38,37 @@ def native_permissions(user: UserName, connection_id: str | None) -> Permissions
             f"{inbox}.>",
             subjects.MEMBERS_ALL,
             subjects.UPDATES_ALL,
+        ),
+    )
+
+
+def original_permissions(user: UserName, connection_id: str | None) -> Permissions:
+    """What a client needs that is, or may be, an SDK of the original; the native protocol as well.
+
+    Such a client listens for replies wherever its NATS library likes, so these clients can read each
+    other's, but none of a native client. Messages outside of a group stay closed to it. The subjects of
+    its pushes have a station's name inside of a word, where no wildcard reaches: so it may listen to all
+    subjects of one and two words, which to the engine includes ``>``, but for what is forbidden by name.
+    A new subject of the clients' account must be forbidden here as well.
+    """
+    native = native_permissions(user, connection_id)
+    return Permissions(
+        publish=(
+            *native.publish,
+            *legacy.REQUESTS,
+            *legacy.REPORTS,
+            *legacy.TOLERATED,
+            legacy.PRODUCED_ALL,
+            legacy.INGEST_ALL,
+            legacy.JETSTREAM_INFO,
+            legacy.STREAM_BY_SUBJECT,
+            legacy.CONSUMER_INFO,
+        ),
+        subscribe=(*native.subscribe, "_INBOX.>", "*", "*.*"),
+        subscribe_denied=(
+            *legacy.REQUESTS,
+            *legacy.REPORTS,
+            *legacy.TOLERATED,
+            *subjects.PRIVATE,
         ),
     )

@@ -11,9 +11,10 @@ import hmac
 import uuid
 from typing import Protocol
 
+from memphis.transport.handshake import LIBRARY
 from memphis.wire.names import InvalidNameError, UserName
-from memphis_broker.engine.logins import Login, LoginAttempt, LoginRefusedError
-from memphis_broker.users.model import native_permissions
+from memphis_broker.engine.logins import Login, LoginAttempt, LoginRefusedError, Permissions
+from memphis_broker.users.model import native_permissions, original_permissions
 
 ROOT = UserName.parse("root")
 _ACCOUNT_SEPARATOR = "$"
@@ -45,11 +46,20 @@ class LoginService:
     Args:
         directory: Checks user and password.
         connection_token: The shared token, or None to refuse every login by token.
+        original_sdks: Whether a client that is not ours may be an SDK of the original, and gets what
+            such an SDK needs.
     """
 
-    def __init__(self, directory: UserDirectory, connection_token: str | None) -> None:
+    def __init__(
+        self,
+        directory: UserDirectory,
+        connection_token: str | None,
+        *,
+        original_sdks: bool = False,
+    ) -> None:
         self._directory = directory
         self._connection_token = connection_token
+        self._original_sdks = original_sdks
 
     def log_in(self, attempt: LoginAttempt) -> Login:
         """Decide one attempt.
@@ -69,7 +79,7 @@ class LoginService:
         connection_id, named = _parse_connection_name(attempt.connection_name)
         # A client that is not ours names no connection, and may have any inbox of this user.
         own_inbox = connection_id if named.lower() == user else None
-        return Login(user=user, permissions=native_permissions(user, own_inbox))
+        return Login(user=user, permissions=self._permissions(attempt, user, own_inbox))
 
     def _by_token(self, attempt: LoginAttempt) -> Login:
         if self._connection_token is None:
@@ -85,7 +95,14 @@ class LoginService:
             raise LoginRefusedError(
                 "a login by connection token names its connection '<uuid>::<user>'"
             )
-        return Login(user=user, permissions=native_permissions(user, connection_id))
+        return Login(user=user, permissions=self._permissions(attempt, user, connection_id))
+
+    def _permissions(
+        self, attempt: LoginAttempt, user: UserName, connection_id: str | None
+    ) -> Permissions:
+        if self._original_sdks and attempt.library != LIBRARY:
+            return original_permissions(user, connection_id)
+        return native_permissions(user, connection_id)
 
 
 def _parse_connection_name(name: str) -> tuple[str | None, str]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,16 @@ import nats
 import pytest
 from nats.aio.client import Client
 
+from memphis.transport import Connection
+from memphis.wire import legacy
 from memphis.wire.models import Envelope, Request
 from memphis.wire.subjects import API_ALL, api_subject
 from memphis_broker.app import App
 from memphis_broker.config import Durability, Settings
 from memphis_broker.engine.accounts import Credentials, EngineTargets
 from memphis_broker.engine.bulk import Bulk
+from memphis_broker.engine.fast import open_fast
+from memphis_broker.engine.presence import Presence
 from memphis_broker.engine.process import find_binary
 from tests.waiting import eventually
 
@@ -31,12 +35,13 @@ accounts {{
   MEMPHIS {{
     jetstream: enabled
     users: [{{user: client, password: p}}]
-    imports: [{{service: {{account: BROKER, subject: "{api}"}}, share: true}}]
+    imports: [{imports}]
+    mappings: {{"{produced}": "{ingest}"}}
   }}
   BROKER {{
     jetstream: enabled
     users: [{{user: broker, password: p}}]
-    exports: [{{service: "{api}", accounts: [MEMPHIS]}}]
+    exports: [{exports}]
   }}
 }}
 """
@@ -49,8 +54,13 @@ class Connections:
     control: Client
     clients: Client
     bulk: Bulk
+    targets: EngineTargets
     durability: Durability = Durability.STANDARD
     cluster_size: int = 1
+    presence: Presence = field(default_factory=lambda: Presence(None, 1))
+
+    async def open_fast(self, name: str, doing: str) -> Connection:
+        return await open_fast(self.targets, name, doing)
 
 
 class Engine:
@@ -70,11 +80,10 @@ class Engine:
     @asynccontextmanager
     async def connections(self, **options: Any) -> AsyncIterator[Connections]:
         async with self.connect("broker") as control, self.connect("client") as clients:
-            bulk = Bulk(
-                EngineTargets(urls=[self.url], plain=Credentials(user="client", password="p"))
-            )
+            targets = EngineTargets(urls=[self.url], plain=Credentials(user="client", password="p"))
+            bulk = Bulk(targets)
             try:
-                yield Connections(control, clients, bulk, **options)
+                yield Connections(control, clients, bulk, targets, **options)
             finally:
                 await bulk.close()
 
@@ -139,7 +148,18 @@ async def _url_from(directory: Path, pid: int) -> str:
 @asynccontextmanager
 async def running_engine(directory: Path) -> AsyncIterator[Engine]:
     config = directory / "server.conf"
-    config.write_text(SERVER_CONFIG.format(directory=directory, api=API_ALL))
+    requests = [API_ALL, *legacy.REQUESTS]
+    imports = (f'{{service: {{account: BROKER, subject: "{s}"}}, share: true}}' for s in requests)
+    exports = (f'{{service: "{s}", accounts: [MEMPHIS]}}' for s in requests)
+    config.write_text(
+        SERVER_CONFIG.format(
+            directory=directory,
+            imports=", ".join(imports),
+            exports=", ".join(exports),
+            produced=legacy.PRODUCED_ALL,
+            ingest=legacy.PRODUCED_INGEST,
+        )
+    )
     log = (directory / "server.log").open("wb")
     with log:
         process = await asyncio.create_subprocess_exec(

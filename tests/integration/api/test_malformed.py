@@ -191,7 +191,7 @@ async def test_requests_run_side_by_side_and_too_many_are_turned_away(
     subject = f"{API_PREFIX}.test.slow"
     async with engine.connect("broker") as control:
         served = endpoints.Endpoints(
-            control, answer, replies, subjects=[subject], prefix=API_PREFIX
+            control, answer, replies, name="test", subjects={subject: "slow"}, prefix=API_PREFIX
         )
         await served.start()
 

@@ -116,6 +116,7 @@ async def test_a_stream_that_is_not_ours_is_left_alone(app: App, client: Client)
     assert [s.config.name for s in await client.jetstream().streams_info()] == [
         "memphis_dead_letters",
         "memphis_given_up",
+        "memphis_legacy_reports",
         "s#x$2",
     ]
 

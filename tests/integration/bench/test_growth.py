@@ -130,13 +130,13 @@ def check_point(asked: Point, point: dict[str, Any], stored: int) -> None:
 
 def test_control_plane_prints_what_is_wanted(tmp_path: Path) -> None:
     """Every figure is there, in print and in JSON, and idle was idle for both processes."""
-    output, found = run(
-        "control_plane", tmp_path, "--stations", "6", "--logins", "2", "--idle-seconds", "0.2"
-    )
+    few = ("--stations", "6", "--logins", "2", "--starts", "1", "--idle-seconds", "0.2")
+    output, found = run("control_plane", tmp_path, *few)
     figures = {figure["what"]: figure for figure in found["figures"]}
     assert figures["stations() over 6"]["wanted"] == 1
     assert figures["stations created in turn (3)"]["at_least"]
     assert figures["login without that check"]["measured"] > 0
+    assert figures["broker start, median of 1: processor time"]["measured"] > 0
     for name in ("broker", "engine"):
         assert figures[f"new, idle: {name}'s resident memory"]["measured"] > 0
         assert figures[f"6 stations, idle: {name}'s proportional memory"]["measured"] > 0

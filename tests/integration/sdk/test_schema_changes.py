@@ -245,20 +245,20 @@ import os
 import sys
 
 from memphis_broker.cli.main import main
-from memphis_broker.stations.lifecycle import Lifecycle
+from memphis_broker.stations.news import StationNews
 
 flag = sys.argv.pop(1)
-tell = Lifecycle.tell_changed
+tell = StationNews.changed
 
 
-async def tell_or_die(self, station):
+async def tell_or_die(self, station, about=()):
     if os.path.exists(flag):
         os.unlink(flag)
         os.kill(os.getpid(), 9)
-    await tell(self, station)
+    await tell(self, station, about)
 
 
-Lifecycle.tell_changed = tell_or_die
+StationNews.changed = tell_or_die
 main()
 """
 

@@ -14,6 +14,7 @@ from typing import Any
 import nats
 from nats.aio.client import Client
 
+from memphis.transport.handshake import LIBRARY
 from tests.waiting import eventually
 
 LOGIN_DEADLINE_S = 20.0
@@ -22,6 +23,8 @@ StartEngine = Callable[..., int]
 """Starts a nats-server with a config text and gives its port."""
 
 ROOT = {"user": "root", "pass": "memphis"}
+NATIVE = {"lang": LIBRARY}
+"""What the engine is told by this SDK, and not by a client that may be one of the original's."""
 
 
 async def errors_of(port: int, login: dict[str, str], *lines: str) -> list[str]:

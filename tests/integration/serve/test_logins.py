@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from memphis_broker.testing import BrokerProcess
-from tests.integration.serve.helpers import ROOT, can_log_in, errors_of, nats_client
+from tests.integration.serve.helpers import NATIVE, ROOT, can_log_in, errors_of, nats_client
 from tests.oracle import settled
 from tests.waiting import eventually
 
@@ -84,16 +84,16 @@ async def test_the_token_does_not_make_a_root(token_broker: BrokerProcess) -> No
 
 @pytest.mark.parametrize(
     "subject",
-    ["_INBOX.somebody.>", "_INBOX.somebody.*.x", "_INBOX.root.>", f"_INBOX.other.{ID}.>"],
+    ["_MBOX.somebody.>", "_MBOX.somebody.*.x", "_INBOX.root.>", f"_MBOX.other.{ID}.>"],
 )
 async def test_users_of_the_token_cannot_read_each_other(
     token_broker: BrokerProcess, subject: str
 ) -> None:
     """Under the same user name, too, each connection has an inbox of its own."""
-    login = {"auth_token": TOKEN, "name": f"{ID}::somebody"}
+    login = {"auth_token": TOKEN, "name": f"{ID}::somebody", **NATIVE}
     errors = await errors_of(token_broker.port, login, f"SUB {subject} 1")
     assert [error.partition("'")[2].partition(" for")[0] for error in errors] == [VIOLATION]
-    own = f"SUB _INBOX.somebody.{ID}.> 1"
+    own = f"SUB _MBOX.somebody.{ID}.> 1"
     assert await errors_of(token_broker.port, login, own) == []
 
 
@@ -137,7 +137,7 @@ async def test_secrets_are_in_no_log(token_broker: BrokerProcess) -> None:
 )  # fmt: skip
 async def test_subscriptions_that_are_forbidden(broker: BrokerProcess, subject: str) -> None:
     """A native client cannot listen where other users' messages go."""
-    errors = await errors_of(broker.port, ROOT, f"SUB {subject} 1")
+    errors = await errors_of(broker.port, ROOT | NATIVE, f"SUB {subject} 1")
     assert [error.partition("'")[2].partition(" for")[0] for error in errors] == [VIOLATION]
 
 
@@ -153,7 +153,7 @@ async def test_subscriptions_that_are_forbidden(broker: BrokerProcess, subject: 
 )  # fmt: skip
 async def test_publishing_that_is_forbidden(broker: BrokerProcess, subject: str) -> None:
     """A native client cannot go past the broker to the engine, or speak for others."""
-    errors = await errors_of(broker.port, ROOT, f"PUB {subject} 0", "")
+    errors = await errors_of(broker.port, ROOT | NATIVE, f"PUB {subject} 0", "")
     assert [error.partition("'")[2].partition(" for")[0] for error in errors] == [VIOLATION]
 
 
@@ -167,14 +167,14 @@ async def test_what_is_allowed(broker: BrokerProcess) -> None:
     lines = [f"SUB {subject} {number}" for number, subject in enumerate(listen)]
     for subject in send:
         lines += [f"PUB {subject} 0", ""]
-    assert await errors_of(broker.port, ROOT, *lines) == []
+    assert await errors_of(broker.port, ROOT | NATIVE, *lines) == []
 
 
 async def test_a_member_can_answer_the_broker_once(broker: BrokerProcess) -> None:
     """A client may reply to a request that it received, although it may not publish there."""
     config = (broker.data_dir / "engine" / "nats-server.conf").read_text()
     password = config.partition('user: "$streams", password: "')[2].partition('"')[0]
-    asker = {"user": "$streams", "password": password, "inbox_prefix": "_INBOX.$broker"}
+    asker = {"user": "$streams", "password": password, "inbox_prefix": "_MBOX.$broker"}
     member_login = {"user": "root", "password": "memphis", "inbox_prefix": "_INBOX.root.x"}
     async with (
         nats_client(broker.port, **member_login) as member,
@@ -197,7 +197,7 @@ async def test_requests_carry_the_authenticated_user(token_broker: BrokerProcess
     login = {
         "token": TOKEN,
         "name": f"{ID}::some.one",
-        "inbox_prefix": f"_INBOX.some#one.{ID}",
+        "inbox_prefix": f"_MBOX.some#one.{ID}",
     }
     control = nats_client(token_broker.port, user="$broker", password=password)
     async with control as broker_side, nats_client(token_broker.port, **login) as client:

@@ -72,7 +72,8 @@ def test_no_login_breaks_the_decision(user: str, password: str, token: str, name
     except LoginRefusedError:
         return
     assert (user.partition("$")[0].lower(), password) == ("root", "password") or token == "token"
-    assert login.permissions.subscribe[0].startswith(f"_INBOX.{login.user.internal}.")
+    inboxes = (f"_INBOX.{login.user.internal}.", f"_MBOX.{login.user.internal}.")
+    assert login.permissions.subscribe[0].startswith(inboxes)
     assert (login.user == "root") == (token == "")
 
 
@@ -87,13 +88,13 @@ def test_a_password_opens_the_inboxes_of_its_user(name: str) -> None:
 def test_a_named_connection_opens_its_own_inbox_only(user: str) -> None:
     """What our SDK says is enough to grant no more than it needs."""
     attempt = LoginAttempt(user="root", password="password", connection_name=f"{ID}::{user}")
-    assert SERVICE.log_in(attempt).permissions.subscribe[0] == f"_INBOX.root.{ID}.>"
+    assert SERVICE.log_in(attempt).permissions.subscribe[0] == f"_MBOX.root.{ID}.>"
 
 
 def test_a_user_gets_its_own_inbox_and_no_wildcard_of_its_name() -> None:
     """A dotted name becomes one token, so its inbox is no part of another's."""
     login = SERVICE.log_in(LoginAttempt(token="token", connection_name=f"{ID}::a.b"))
-    assert login.permissions.subscribe[0] == f"_INBOX.a#b.{ID}.>"
+    assert login.permissions.subscribe[0] == f"_MBOX.a#b.{ID}.>"
     claims = permission_claims(login.permissions)
     assert claims["resp"] == {"max": login.permissions.responses_max, "ttl": 5_000_000_000}
     assert "_INBOX.>" not in claims["sub"]["allow"]

@@ -83,6 +83,7 @@ def test_encoders_write_the_words_of_the_protocol() -> None:
         b"HPUB a r 12 13\r\nNATS/1.0\r\n\r\nx\r\n"
     )
     assert protocol.encode_subscribe(b"a.*", 3) == b"SUB a.* 3\r\n"
+    assert protocol.encode_subscribe(b"a.*", 3, b"q") == b"SUB a.* q 3\r\n"
     assert protocol.encode_unsubscribe(3) == b"UNSUB 3\r\n"
     assert protocol.encode_connect({"verbose": False}) == b'CONNECT {"verbose": false}\r\n'
 

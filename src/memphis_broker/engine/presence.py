@@ -1,0 +1,88 @@
+"""Who is connected to the engine, by its own word.
+
+Asked of the system account, of every server at once. Where that account cannot be entered, or a server
+does not answer in time, the answer is "it cannot be told", never a guess.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import nats.errors
+
+from memphis_broker.engine.accounts import CLIENTS_ACCOUNT
+from memphis_broker.engine.failures import engine_failures
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+_SUBJECT: Final = "$SYS.REQ.SERVER.PING.CONNZ"
+_PAGE: Final = 1024
+_DEADLINE_S: Final = 2.0
+
+
+class Presence:
+    """The connections of the clients' account."""
+
+    def __init__(self, system: Client | None, servers: int) -> None:
+        """Args: ``system`` is a connection in the system account; of ``servers``, each has to answer."""
+        self._system = system
+        self._servers = servers
+
+    async def names(self, listening_on: str) -> frozenset[str] | None:
+        """The names of the connections that listen on a subject; None if it cannot be told.
+
+        Raises:
+            Refusal: ``ENGINE_UNAVAILABLE`` where the connection is closed.
+        """
+        if self._system is None:
+            return None
+        found: set[str] = set()
+        offset = 0
+        while True:
+            pages = await self._ask(self._system, listening_on, offset)
+            if len(pages) < self._servers:
+                return None
+            found.update(
+                str(connection.get("name", ""))
+                for page in pages
+                for connection in page.get("connections") or ()
+            )
+            offset += _PAGE
+            if all(page.get("total", 0) <= offset for page in pages):
+                return frozenset(found)
+
+    async def _ask(self, system: Client, listening_on: str, offset: int) -> list[dict[str, Any]]:
+        """A page of each server that answers in time."""
+        wish = {
+            "auth": True,
+            "acc": CLIENTS_ACCOUNT,
+            "filter_subject": listening_on,
+            "offset": offset,
+            "limit": _PAGE,
+        }
+        pages: list[dict[str, Any]] = []
+        with engine_failures("asking who is connected"):
+            inbox = system.new_inbox()
+            answers = await system.subscribe(inbox)
+            try:
+                await system.publish(_SUBJECT, json.dumps(wish).encode(), reply=inbox)
+                async with asyncio.timeout(_DEADLINE_S):
+                    while len(pages) < self._servers:
+                        answer = await answers.next_msg(timeout=None)
+                        pages.append(_data(answer.data))
+            except (TimeoutError, nats.errors.TimeoutError):
+                return pages
+            finally:
+                await answers.unsubscribe()
+        return pages
+
+
+def _data(body: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(body).get("data")
+    except (ValueError, AttributeError):
+        return {}
+    return data if isinstance(data, dict) else {}
