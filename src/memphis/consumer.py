@@ -6,17 +6,15 @@ The flow: the engine → puller → :class:`GroupReader` → ``Message`` → you
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeAlias
 
-from memphis._core.dead_letters import GroupDeadLetters
+from memphis._core.models import ModelT
 from memphis._core.pace import QUICK_S
-from memphis._core.reader import GroupReader
 from memphis._core.tasks import runs_inside
 from memphis.exceptions import (
     MemphisClosedError,
@@ -25,13 +23,14 @@ from memphis.exceptions import (
     MemphisTimeoutError,
     MemphisUsageError,
 )
-from memphis.message import Message, MessageSource
+from memphis.message import Message
 from memphis.wire.partitions import check_selectors, partition_for_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from memphis._core.membership import Membership
+    from memphis._core.reader import GroupReader
     from memphis._core.session import Session
 
 __all__ = ["Consumer", "Handler"]
@@ -45,7 +44,7 @@ _RECONNECT_CHECK_S: Final = 5.0
 _DRY_TEXT: Final = "Memphis: TimeoutError"
 """What the specification says a handler is told when the station has run dry."""
 
-Handler = Callable[[list[Message], MemphisError | None, dict[str, Any]], Any]
+Handler: TypeAlias = Callable[[list[Message[ModelT]], MemphisError | None, dict[str, Any]], Any]
 """``handler(messages, error, context)``; a coroutine function or a plain function."""
 
 
@@ -63,11 +62,13 @@ class ConsumerOptions:
         _check_count("batch_max_time_to_wait_ms", self.batch_max_time_to_wait_ms)
 
 
-class Consumer:
-    """A member of a consumer group of one station. Made by ``Memphis.consumer``.
+class Consumer(Generic[ModelT]):
+    """A member of a consumer group of one station. Made by ``Memphis.consumer``, ``Station.consumer``.
 
     Read in one of three ways, one at a time: :meth:`fetch`, :meth:`consume`, or
     ``async for message in consumer``.
+
+    The messages of a ``Consumer[Order]``, made with ``model=Order``, have an ``Order`` as their ``value``.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Consumer:
         name: str,
         membership: Membership,
         options: ConsumerOptions,
-        reader: GroupReader[Message],
+        reader: GroupReader[Message[ModelT]],
         session: Session,
         leave: Callable[[Consumer, int], Awaitable[None]],
     ) -> None:
@@ -112,7 +113,7 @@ class Consumer:
 
     def consume(
         self,
-        callback: Handler,
+        callback: Handler[ModelT],
         consumer_partition_key: str | None = None,
         consumer_partition_number: int = -1,
     ) -> None:
@@ -156,7 +157,7 @@ class Consumer:
         consumer_partition_key: str | None = None,
         consumer_partition_number: int = -1,
         prefetch: bool = False,
-    ) -> list[Message]:
+    ) -> list[Message[ModelT]]:
         """Take up to ``batch_size`` messages, from all partitions in turn.
 
         Returns when the batch is full or the consumer's ``batch_max_time_to_wait_ms`` has passed;
@@ -194,7 +195,7 @@ class Consumer:
         self._stopping.clear()
         return self
 
-    async def __anext__(self) -> Message:
+    async def __anext__(self) -> Message[ModelT]:
         while not self._stopping.is_set():
             await self._running.wait()
             if self._stopping.is_set():
@@ -295,7 +296,7 @@ class Consumer:
             if self._connection.is_closed:
                 raise
 
-    async def _consume(self, handler: Handler, numbers: Sequence[int]) -> None:
+    async def _consume(self, handler: Handler[ModelT], numbers: Sequence[int]) -> None:
         told_dry = is_quick = False
         while not self._stopping.is_set():
             if not self._running.is_set():
@@ -329,7 +330,7 @@ class Consumer:
         else:
             await self._handle_rest(handler, numbers)
 
-    async def _handle_rest(self, handler: Handler, numbers: Sequence[int]) -> None:
+    async def _handle_rest(self, handler: Handler[ModelT], numbers: Sequence[int]) -> None:
         """Before a pause or the end: what was asked for ahead has cost a delivery, so it is handled."""
         await self._reader.ask_no_more()
         rest = self._reader.take_rest(numbers)
@@ -346,7 +347,7 @@ class Consumer:
         if goes_on and self._options.pull_interval_ms == 0 and self._connection.is_connected:
             self._reader.prefetch(self._options.batch_size, 0, numbers)
 
-    async def _poll(self, numbers: Sequence[int]) -> list[Message] | None:
+    async def _poll(self, numbers: Sequence[int]) -> list[Message[ModelT]] | None:
         """A batch; None if the connection is lost for the moment."""
         options = self._options
         messages = await self._reader.read(
@@ -359,7 +360,7 @@ class Consumer:
         return None
 
     async def _handle(
-        self, handler: Handler, messages: list[Message], error: MemphisError | None
+        self, handler: Handler[ModelT], messages: list[Message[ModelT]], error: MemphisError | None
     ) -> None:
         try:
             await self._call(handler, messages, error)
@@ -373,7 +374,7 @@ class Consumer:
             )
 
     async def _call(
-        self, handler: Handler, messages: list[Message], error: MemphisError | None
+        self, handler: Handler[ModelT], messages: list[Message[ModelT]], error: MemphisError | None
     ) -> None:
         try:
             outcome = handler(messages, error, self._context)
@@ -395,37 +396,6 @@ class Consumer:
                 await self._stopping.wait()
         except TimeoutError:
             return
-
-
-def new_consumer(
-    name: str,
-    session: Session,
-    membership: Membership,
-    options: ConsumerOptions,
-    leave: Callable[[Consumer, int], Awaitable[None]],
-) -> Consumer:
-    """Put a consumer together for a group that was joined; starts nothing."""
-    dead_letters = GroupDeadLetters(
-        session.connection,
-        session.publisher,
-        membership.state,
-        membership.group,
-        membership.life,
-        membership.max_msg_deliveries,
-    )
-    source = MessageSource(
-        session.connection, session.codecs, membership.state, membership.group, dead_letters
-    )
-    reader = GroupReader(
-        session.connection,
-        session.puller,
-        membership.pull_subjects(),
-        functools.partial(Message, source),
-        dead_letters.screen,
-        membership.is_gone,
-        membership.max_ack_time_ms / 1000,
-    )
-    return Consumer(name, membership, options, reader, session, leave)
 
 
 def check_batch_size(batch_size: int) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from memphis._core.arguments import station_names, suffixed
 from memphis._core.dialing import ConnectArguments, connect_options
 from memphis._core.kept import Kept
-from memphis._core.membership import Membership, check_join
-from memphis._core.sending import StationSender, summarize_failures
+from memphis._core.models import ModelT
+from memphis._core.sending import summarize_failures
 from memphis._core.session import Session
 from memphis._core.stations import list_stations, open_station, station_options
 from memphis._core.users import StationUsers
-from memphis.consumer import Consumer, ConsumerOptions, check_batch_size, new_consumer
+from memphis._making import make_consumer, make_producer
+from memphis.consumer import Consumer, ConsumerOptions, check_batch_size
 from memphis.dead_letters import DeadLetter, DeadLetters, read_dead_letter
 from memphis.exceptions import MemphisClosedError, MemphisConnectError, MemphisUsageError
 from memphis.producer import Producer
@@ -27,7 +28,7 @@ from memphis.wire.models import (
     StationGet,
     StationSummary,
 )
-from memphis.wire.names import ConsumerName, GroupName, ProducerName, StationName
+from memphis.wire.names import ProducerName, StationName
 
 if TYPE_CHECKING:
     from memphis._core.sending import ErrorCallback
@@ -296,7 +297,8 @@ class Memphis(SchemaCalls):
         generate_random_suffix: bool = False,
         timeout_retries: int = 5,
         on_error: ErrorCallback | None = None,
-    ) -> Producer:
+        model: type[ModelT] | None = None,
+    ) -> Producer[ModelT]:
         """Make a producer for a station, or for each of several.
 
         A station that does not exist is created with the defaults of :meth:`station`.
@@ -308,20 +310,19 @@ class Memphis(SchemaCalls):
             timeout_retries: How often the broker is asked again when it does not answer.
             on_error: Called with the error of each nonblocking message that failed; such failures
                 are then not raised at ``flush``, ``destroy`` and ``close``.
+            model: A pydantic model or a msgspec Struct: then only objects of it are sent, as JSON, by
+                their aliases. For stations without a schema, or with one for JSON.
         """
         session = self._open_session()
-        name = ProducerName.parse(suffixed(producer_name, generate_random_suffix))
-        names = station_names(station_name)
-        states = [await open_station(session, n, None, timeout_retries) for n in names]
-        for state in states:
-            await session.states.enforce(state)
-        senders = [
-            StationSender(session.publisher, state, name, session.connection_id, on_error)
-            for state in states
-        ]
-        producer = Producer(name, senders, session, self._users.forget_producer)
-        self._users.add_producer(producer)
-        return producer
+        return await make_producer(
+            session,
+            self._users,
+            station_name,
+            suffixed(producer_name, generate_random_suffix),
+            timeout_retries=timeout_retries,
+            on_error=on_error,
+            model=model,
+        )
 
     async def produce(
         self,
@@ -378,7 +379,8 @@ class Memphis(SchemaCalls):
         start_consume_from_sequence: int = 1,
         last_messages: int = -1,
         timeout_retries: int = 5,
-    ) -> Consumer:
+        model: type[ModelT] | None = None,
+    ) -> Consumer[ModelT]:
         """Make a consumer: a member of a group, which is created if it does not exist.
 
         A station that does not exist is created with the defaults of :meth:`station`. A group that
@@ -398,29 +400,29 @@ class Memphis(SchemaCalls):
             last_messages: A new group begins with so many of the station's newest messages; 0: only
                 with those to come; -1: with all.
             timeout_retries: How often the broker is asked again when it does not answer.
+            model: A pydantic model or a msgspec Struct: then ``value`` of each message is an object of it,
+                read from JSON.
         """
         session = self._open_session()
-        name = ConsumerName.parse(suffixed(consumer_name, generate_random_suffix))
-        group = GroupName.parse(consumer_group or name)
         options = ConsumerOptions(
             pull_interval_ms=pull_interval_ms,
             batch_size=batch_size,
             batch_max_time_to_wait_ms=batch_max_time_to_wait_ms,
         )
-        check_join(max_ack_time_ms, max_msg_deliveries, start_consume_from_sequence, last_messages)
-        membership = await Membership.join(
+        return await make_consumer(
             session,
-            StationName.parse(station_name),
-            group,
+            self._users,
+            station_name,
+            suffixed(consumer_name, generate_random_suffix),
+            consumer_group,
+            options,
             max_ack_time_ms=max_ack_time_ms,
             max_msg_deliveries=max_msg_deliveries,
-            start_sequence=start_consume_from_sequence,
+            start_consume_from_sequence=start_consume_from_sequence,
             last_messages=last_messages,
-            retries=timeout_retries,
+            timeout_retries=timeout_retries,
+            model=model,
         )
-        consumer = new_consumer(name, session, membership, options, self._users.leave_group)
-        self._users.add_consumer(consumer, membership)
-        return consumer
 
     async def fetch_messages(
         self,
@@ -477,4 +479,4 @@ class Memphis(SchemaCalls):
             raise MemphisClosedError("this Memphis object was closed; make another one")
 
     def _station(self, session: Session, state: StationState) -> Station:
-        return Station(state, session.rpc, session.tasks, self._users.end_consumers_of)
+        return Station(state, session, self._users)

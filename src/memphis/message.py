@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, cast
 
 from memphis._core.deliveries import Delivery, parse_delivery
+from memphis._core.models import ModelMisfit, ModelT
 from memphis.exceptions import MemphisProduceError, MemphisSchemaError, MemphisUsageError
 from memphis.wire.acknowledgements import AGAIN, again_after
 from memphis.wire.dead_letters import REASON_LENGTH_MAX, is_reason
@@ -15,6 +16,7 @@ from memphis.wire.schemas import read_mark
 if TYPE_CHECKING:
     from memphis._core.dead_letters import GroupDeadLetters
     from memphis._core.enforcement import Codecs
+    from memphis._core.models import Model
     from memphis._core.station_state import StationState
     from memphis.transport.connection import Connection
     from memphis.transport.protocol import MessageFrame
@@ -27,6 +29,7 @@ _ACK_SUBJECT: Final = 3
 _HEADER: Final = 4
 _PAYLOAD: Final = 5
 _DELAY_MAX_S = 1_000_000_000
+_UNREAD: Final = object()
 
 
 class MessageSource(NamedTuple):
@@ -37,14 +40,17 @@ class MessageSource(NamedTuple):
     state: StationState
     group: GroupName
     dead_letters: GroupDeadLetters
+    model: Model | None = None
 
 
-class Message:
+class Message(Generic[ModelT]):
     """One message of a station, delivered to one member of a group.
 
     Settle it with one of :meth:`ack`, :meth:`nack`, :meth:`delay` and :meth:`dead_letter`. Left
     unsettled, it is delivered again after the consumer's ``max_ack_time_ms``, until
     ``max_msg_deliveries`` is reached. Getters raise rather than return None.
+
+    ``Message[Order]`` is a message of a consumer that was made with ``model=Order``.
     """
 
     __slots__ = (
@@ -52,8 +58,12 @@ class Message:
         "_frame",
         "_settled",
         "_source",
+        "_value",
         "partition",
     )
+
+    # Set when it is first asked for; most messages are never asked.
+    _value: ModelT
 
     def __init__(self, source: MessageSource, partition: int, frame: MessageFrame) -> None:
         self._source = source
@@ -82,6 +92,25 @@ class Message:
     def delivery_count(self) -> int:
         """How often the group was given this message, from 1."""
         return self._read_delivery().delivery_count
+
+    @property
+    def value(self) -> ModelT:
+        """The payload as an object of the consumer's model.
+
+        It is validated when it is first asked for, and the same object each time. It has nothing to do
+        with the station's schema, by which producers' messages were checked.
+
+        Raises:
+            MemphisSchemaError: The payload is none of the model's; names station, partition, sequence and
+                the reason, ``path`` the place where pydantic found it. The message is as it was: not
+                settled, so it comes again, and at last becomes a dead letter; or call
+                :meth:`dead_letter` at once.
+            MemphisUsageError: The consumer was made without ``model``.
+        """
+        value: Any = getattr(self, "_value", _UNREAD)
+        if value is _UNREAD:
+            value = self._value = self._validated()
+        return cast("ModelT", value)
 
     def get_data(self) -> bytearray:
         """The payload; a new object each time."""
@@ -199,6 +228,23 @@ class Message:
         self._check_unsettled("dead-lettered")
         await self._source.dead_letters.keep(self.partition, self._frame, reason)
         self._settled = "dead-lettered"
+
+    def _validated(self) -> ModelT:
+        model = self._source.model
+        if model is None:
+            raise MemphisUsageError(
+                f"{self!r} has no value, because its consumer has no model; make that with model=..., or "
+                "use get_data()"
+            )
+        try:
+            return cast("ModelT", model.decode(self._frame[_PAYLOAD]))
+        except ModelMisfit as misfit:
+            raise MemphisSchemaError(
+                f"message {self.get_sequence_number()} of partition {self.partition} of station "
+                f"{self.station_name} is no {model.name}: {misfit}; get_data() has its bytes",
+                misfit.path,
+                misfit.expected,
+            ) from misfit
 
     def _read_delivery(self) -> Delivery:
         if self._delivery is None:

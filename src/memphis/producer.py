@@ -6,10 +6,13 @@ The flow: ``Producer.produce`` → window → payload → partition → publishe
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic
 
-from memphis._core.batches import BatchMessage, prepare, store_all_or_none, store_each
+from memphis._core.batches import BatchMessage, encode_each, prepare, store_all_or_none, store_each
+from memphis._core.models import Encoded, ModelMisfit, ModelT
+from memphis._core.payload import encode_payload
 from memphis._core.pending import PendingProduce, ProduceResult
 from memphis._core.sending import (
     NO_CHOICE,
@@ -25,11 +28,13 @@ from memphis.exceptions import (
     MemphisSchemaError,
     MemphisUsageError,
 )
-from memphis.headers import Headers
+from memphis.headers import Headers, as_mapping
+from memphis.wire.headers import check_user_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from memphis._core.models import Model
     from memphis._core.session import Session
 
 __all__ = ["BatchMessage", "PendingProduce", "ProduceResult", "Producer"]
@@ -38,11 +43,13 @@ _ACK_WAIT_DEFAULT_S: Final = 15
 _ACK_WAIT_MAX_S: Final = 86_400
 
 
-class Producer:
-    """Sends messages to one station or several. Made by ``Memphis.producer``.
+class Producer(Generic[ModelT]):
+    """Sends messages to one station or several. Made by ``Memphis.producer`` and ``Station.producer``.
 
     Safe to use from any number of tasks of one event loop. Messages keep, per partition, the order in
     which the calls of ``produce`` were made from one task.
+
+    ``Producer[Order]`` was made with ``model=Order`` and sends nothing else.
     """
 
     def __init__(
@@ -51,12 +58,15 @@ class Producer:
         senders: Sequence[StationSender],
         session: Session,
         forget: Callable[[Producer], None],
+        model: Model | None = None,
     ) -> None:
         self.producer_name = name
         self._senders = list(senders)
         self._connection = session.connection
         self._tasks = session.tasks
         self._forget = forget
+        self._model = model
+        self._latest_headers: Mapping[str, str] = {}
         self._destroying: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -83,7 +93,7 @@ class Producer:
 
     async def produce(
         self,
-        message: Any,
+        message: ModelT | Mapping[str, Any],
         ack_wait_sec: float = 15,
         headers: Headers | Mapping[str, str] | None = None,
         async_produce: bool | None = None,
@@ -99,7 +109,8 @@ class Producer:
         Args:
             message: ``bytes``, ``bytearray``, ``memoryview``, ``str`` (as UTF-8), ``dict``, ``list``
                 or a pydantic model (as JSON), a protobuf message or a GraphQL document. With a schema,
-                in the form that the schema says. Copied before this returns.
+                in the form that the schema says. With a model, an object of it, or a mapping that is
+                valid as one; sent as JSON. Copied before this returns.
             ack_wait_sec: Seconds until a message without confirmation counts as failed.
             headers: ``Headers`` or a dict of strings; not changed.
             async_produce: The original's older name of ``nonblocking``.
@@ -122,7 +133,8 @@ class Producer:
             MemphisUsageError: A bad argument, or a message of a type that cannot be sent.
             MemphisHeaderError: A header that cannot be sent.
             MemphisSchemaError: It does not fit the station's schema; ``path`` and ``expected`` say
-                where and what. Where the station says so, it was stored as a dead letter before.
+                where and what. Where the station says so, it was stored as a dead letter before. Or it
+                would not be read back as the producer's model; then it is with the caller alone.
             MemphisClosedError: The producer was destroyed, or the connection closed, before.
             MemphisNotFoundError: The station was removed.
             MemphisProduceError: The engine refused the message.
@@ -136,6 +148,7 @@ class Producer:
         """
         if self._closed:
             raise MemphisClosedError(f"the producer {self.producer_name!r} was destroyed")
+        payload: Any = message if self._model is None else _encoded(self._model, message)
         window = WINDOW_DEFAULT
         if concurrent_task_limit is not None or limit_concurrent_tasks is not None:
             window = _window(concurrent_task_limit, limit_concurrent_tasks)
@@ -155,20 +168,20 @@ class Producer:
                 sender.check(choice)
         if len(self._senders) > 1:
             pending = await self._send_to_all(
-                message, headers, choice, window, ack_wait_sec, nonblocking
+                payload, headers, choice, window, ack_wait_sec, nonblocking
             )
             return pending if nonblocking else await _all_results(self._senders, pending)
         sender = self._senders[0]
         try:
-            sent = await sender.send(message, headers, choice, window, ack_wait_sec, nonblocking)
+            sent = await sender.send(payload, headers, choice, window, ack_wait_sec, nonblocking)
         except MemphisSchemaError as error:
-            await sender.keep_refused(message, headers, msg_id, error, ack_wait_sec)
+            await sender.keep_refused(payload, headers, msg_id, error, ack_wait_sec)
             raise
         return sent if nonblocking else await sent
 
     async def produce_batch(
         self,
-        messages: Iterable[Any],
+        messages: Iterable[ModelT | Mapping[str, Any] | BatchMessage],
         *,
         atomic: bool = False,
         ack_wait_sec: float = 15,
@@ -196,8 +209,8 @@ class Producer:
         Raises:
             MemphisUsageError: A bad argument or message, or a producer for several stations.
             MemphisHeaderError: A header that cannot be sent.
-            MemphisSchemaError: A message does not fit the station's schema; none is sent, and the text
-                says which it is, from 0.
+            MemphisSchemaError: A message does not fit the station's schema, or the producer's model; none
+                is sent, and the text says which it is, from 0.
             MemphisClosedError: The producer was destroyed.
             MemphisNotFoundError: The station was removed.
             MemphisBatchError: Some messages failed; its ``results`` tell of each. Not with ``atomic``.
@@ -214,6 +227,9 @@ class Producer:
         sender = self._senders[0]
         partition = Choice(None, producer_partition_key, producer_partition_number)
         sender.check(partition)
+        if self._model is not None:
+            encode = functools.partial(_encoded, self._model)
+            messages = encode_each(messages, encode)
         prepared = await prepare(sender, messages, partition, ack_wait_sec)
         if atomic and prepared:
             return await store_all_or_none(
@@ -284,6 +300,58 @@ class Producer:
         if error is not None:
             raise error
 
+    def made_ready(self, message: Any, arguments: dict[str, Any]) -> dict[str, Any] | None:
+        """For ``memphis.sync``, in any thread: what :meth:`produce` is to be called with in the loop.
+
+        Args:
+            message: As there.
+            arguments: All its other arguments, by name.
+
+        Returns:
+            The arguments with the message, which is encoded and cannot be changed by its owner any more, and
+            the headers, likewise. None where only the loop knows how: with a schema, for several stations.
+
+        Raises: What :meth:`produce` would raise before it sends.
+        """
+        if self._closed:
+            raise MemphisClosedError(f"the producer {self.producer_name!r} was destroyed")
+        sender = self._senders[0]
+        if len(self._senders) > 1 or sender.schema is not None:
+            return None
+        sender.check_present()
+        if arguments["ack_wait_sec"] != _ACK_WAIT_DEFAULT_S:
+            _check_wait(arguments["ack_wait_sec"])
+        _window(arguments["concurrent_task_limit"], arguments["limit_concurrent_tasks"])
+        message_id = arguments["msg_id"] or None
+        key, number = arguments["producer_partition_key"], arguments["producer_partition_number"]
+        if message_id is not None or key is not None or number != -1:
+            sender.check(Choice(message_id, key, number))
+        headers = arguments["headers"]
+        if headers:
+            headers = self._snapshot(headers)
+        payload: Any
+        if self._model is None:
+            payload = message if type(message) is bytes else encode_payload(message)
+        else:
+            payload = Encoded(_encoded(self._model, message))
+        return {**arguments, "headers": headers, "message": payload}
+
+    def _snapshot(self, headers: Headers | Mapping[str, str]) -> Mapping[str, str]:
+        """Headers that were checked, and that nobody changes; those of the last message are kept."""
+        given = as_mapping(headers)
+        kept = self._latest_headers
+        if given == kept:
+            return kept
+        copied = dict(given)
+        for header, value in copied.items():
+            check_user_header(header, value)
+        self._latest_headers = copied
+        return copied
+
+    def fail(self, error: MemphisError) -> PendingProduce:
+        """For ``memphis.sync``: the result of a nonblocking message that :meth:`produce` has refused."""
+        return self._senders[0].fail(error, nonblocking=True)
+
     def take_error(self) -> MemphisError | None:
         """For ``Memphis.close``: the failures that nobody was told of, as one; each is given once."""
         errors: list[MemphisError] = []
@@ -293,6 +361,17 @@ class Producer:
             errors += taken
             dropped += more
         return summarize_failures(errors, dropped, f"producer {self.producer_name!r}")
+
+
+def _encoded(model: Model, message: Any) -> bytes:
+    try:
+        return model.encode(message)
+    except ModelMisfit as misfit:
+        raise MemphisSchemaError(
+            f"the message is no {model.name} that could be read back: {misfit}",
+            misfit.path,
+            misfit.expected,
+        ) from misfit
 
 
 def _check_wait(ack_wait_sec: float) -> None:

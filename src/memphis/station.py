@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from memphis._core.arguments import checked
+from memphis._core.arguments import checked, suffixed
+from memphis._core.models import ModelT
+from memphis._making import make_consumer, make_producer
+from memphis.consumer import Consumer, ConsumerOptions
 from memphis.dead_letters import DeadLetters
+from memphis.producer import Producer
 from memphis.wire.models import (
     Done,
     Purged,
@@ -23,9 +26,10 @@ from memphis.wire.models import (
 )
 
 if TYPE_CHECKING:
-    from memphis._core.rpc import Rpc
+    from memphis._core.sending import ErrorCallback
+    from memphis._core.session import Session
     from memphis._core.station_state import StationState
-    from memphis._core.tasks import TaskOwner
+    from memphis._core.users import StationUsers
 
 __all__ = ["Station", "StationInfo", "StationOptions", "StationSummary"]
 
@@ -33,17 +37,11 @@ __all__ = ["Station", "StationInfo", "StationOptions", "StationSummary"]
 class Station:
     """A station that exists. Made by ``Memphis.station``."""
 
-    def __init__(
-        self,
-        state: StationState,
-        rpc: Rpc,
-        tasks: TaskOwner,
-        end_users: Callable[[str], Awaitable[None]],
-    ) -> None:
+    def __init__(self, state: StationState, session: Session, users: StationUsers) -> None:
         self._state = state
-        self._rpc = rpc
-        self._tasks = tasks
-        self._end_users = end_users
+        self._session = session
+        self._rpc = session.rpc
+        self._users = users
         self._destroying: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -72,6 +70,72 @@ class Station:
             MemphisConnectError: No broker answered.
         """
         return await self._rpc.call(StationInfoGet(name=self._state.name), StationInfo)
+
+    async def producer(
+        self,
+        producer_name: str,
+        generate_random_suffix: bool = False,
+        timeout_retries: int = 5,
+        on_error: ErrorCallback | None = None,
+        model: type[ModelT] | None = None,
+    ) -> Producer[ModelT]:
+        """Make a producer for this station, as ``Memphis.producer``, where the options are described.
+
+        Raises:
+            MemphisUsageError: A bad argument.
+            MemphisNotFoundError: The station is known to be gone.
+            MemphisConnectError: No broker answered.
+        """
+        self._state.check_present()
+        return await make_producer(
+            self._session,
+            self._users,
+            self.name,
+            suffixed(producer_name, generate_random_suffix),
+            timeout_retries=timeout_retries,
+            on_error=on_error,
+            model=model,
+        )
+
+    async def consumer(
+        self,
+        consumer_name: str,
+        consumer_group: str = "",
+        pull_interval_ms: int = 1000,
+        batch_size: int = 10,
+        batch_max_time_to_wait_ms: int = 100,
+        max_ack_time_ms: int = 30000,
+        max_msg_deliveries: int = 2,
+        generate_random_suffix: bool = False,
+        start_consume_from_sequence: int = 1,
+        last_messages: int = -1,
+        timeout_retries: int = 5,
+        model: type[ModelT] | None = None,
+    ) -> Consumer[ModelT]:
+        """Make a consumer of this station, as ``Memphis.consumer``, where the options are described.
+
+        Raises: As :meth:`producer`.
+        """
+        self._state.check_present()
+        options = ConsumerOptions(
+            pull_interval_ms=pull_interval_ms,
+            batch_size=batch_size,
+            batch_max_time_to_wait_ms=batch_max_time_to_wait_ms,
+        )
+        return await make_consumer(
+            self._session,
+            self._users,
+            self.name,
+            suffixed(consumer_name, generate_random_suffix),
+            consumer_group,
+            options,
+            max_ack_time_ms=max_ack_time_ms,
+            max_msg_deliveries=max_msg_deliveries,
+            start_consume_from_sequence=start_consume_from_sequence,
+            last_messages=last_messages,
+            timeout_retries=timeout_retries,
+            model=model,
+        )
 
     def dead_letters(
         self,
@@ -149,7 +213,7 @@ class Station:
             timeout_retries: How often the broker is asked again when it does not answer.
         """
         if self._destroying is None:
-            self._destroying = self._tasks.start(
+            self._destroying = self._session.tasks.start(
                 self._destroy(timeout_retries), f"destroy station {self.name}"
             )
         return self._destroying
@@ -159,4 +223,4 @@ class Station:
         request = StationRemove(name=self._state.name, id=self._state.description.id)
         await self._rpc.call(request, Done, retries=retries, if_gone=Done())
         self._state.apply(None)
-        await self._end_users(self.name)
+        await self._users.end_consumers_of(self.name)

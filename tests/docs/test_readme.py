@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import re
 import subprocess
 import sys
-import types
-from pathlib import Path
 
 import pytest
 
 from memphis import Memphis
+from tests.docs import blocks
 from tests.waiting import eventually
 
-README = Path(__file__).resolve().parents[2] / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-PROGRAM = BLOCKS[0]
-PRODUCE, CONSUME, FETCH, ITERATE, DEAD_LETTERS, SCHEMAS = BLOCKS[1:]
+README = "README.md"
+PROGRAM, PRODUCE, CONSUME, FETCH, ITERATE, DEAD_LETTERS, SCHEMAS = blocks.blocks_of(README)
 
 
 def test_the_quick_start_prints_what_the_readme_says(broker_factory, tmp_path):
@@ -89,9 +84,4 @@ async def test_the_schema_block_prints_what_the_readme_says(memphis: Memphis, ca
 
 
 async def _run(block: str, memphis: Memphis, **names: object) -> dict[str, object]:
-    names["memphis"] = memphis
-    code = compile(block, "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    outcome = types.FunctionType(code, names)()
-    if outcome is not None:
-        await outcome
-    return names
+    return await blocks.run(block, README, {"memphis": memphis, **names})

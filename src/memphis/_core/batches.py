@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pydantic import BaseModel
 
 from memphis._core.pending import PendingProduce, ProduceResult
 from memphis._core.sending import NO_CHOICE, WINDOW_DEFAULT, Choice, StationSender
@@ -64,23 +66,52 @@ async def prepare(
         MemphisHeaderError: Likewise.
         MemphisSchemaError: A message does not fit the schema; it is kept as a dead letter.
     """
-    is_one = isinstance(messages, str | bytes | bytearray | memoryview | Mapping)
-    if is_one or not isinstance(messages, Iterable):
-        raise MemphisUsageError(
-            f"messages must be a list of messages, not one {type(messages).__name__}"
-        )
+    _check_many(messages)
     prepared: list[Prepared] = []
     for index, item in enumerate(messages):
         try:
             prepared.append(await _prepare_one(sender, item, partition, deadline_s))
-        except MemphisUsageError as error:
-            raise type(error)(f"message {index} of the batch: {bare_text(error)}") from error
-        except MemphisSchemaError as error:
-            text = f"message {index} of the batch: {bare_text(error)}"
-            raise _with_notes(
-                MemphisSchemaError(text, error.path, error.expected), error
-            ) from error
+        except (MemphisUsageError, MemphisSchemaError) as error:
+            raise _numbered(error, index) from error
     return prepared
+
+
+def encode_each(messages: Iterable[Any], encode: Callable[[Any], bytes]) -> list[Any]:
+    """The messages with each content encoded.
+
+    Raises:
+        MemphisUsageError, MemphisSchemaError: Those of ``encode``; the text says which message, from 0.
+    """
+    _check_many(messages)
+    encoded: list[Any] = []
+    for index, item in enumerate(messages):
+        try:
+            if isinstance(item, BatchMessage):
+                encoded.append(replace(item, message=encode(item.message)))
+            else:
+                encoded.append(encode(item))
+        except (MemphisUsageError, MemphisSchemaError) as error:
+            raise _numbered(error, index) from error
+    return encoded
+
+
+def _check_many(messages: Any) -> None:
+    # A pydantic model can be iterated, too: over its fields.
+    is_one = isinstance(messages, str | bytes | bytearray | memoryview | Mapping | BaseModel)
+    if is_one or not isinstance(messages, Iterable):
+        raise MemphisUsageError(
+            f"messages must be a list of messages, not one {type(messages).__name__}"
+        )
+
+
+def _numbered(
+    error: MemphisUsageError | MemphisSchemaError, index: int
+) -> MemphisUsageError | MemphisSchemaError:
+    """The same error with the number of its message."""
+    text = f"message {index} of the batch: {bare_text(error)}"
+    if isinstance(error, MemphisSchemaError):
+        return _with_notes(MemphisSchemaError(text, error.path, error.expected), error)
+    return type(error)(text)
 
 
 def _with_notes(error: MemphisSchemaError, noted: MemphisSchemaError) -> MemphisSchemaError:

@@ -100,25 +100,36 @@ def encode_text(text: str) -> bytes:
         raise Misfit(_UNICODE, f"{shown(text)} with half of a surrogate pair") from error
 
 
-def write_model(model: BaseModel) -> bytes:
+def write_model(model: BaseModel, *, is_exact: bool = False) -> bytes:
     """The JSON text that a pydantic model writes of itself.
+
+    Args:
+        model: The object.
+        is_exact: Whether a field that was set to something of another type is a fault; else pydantic
+            warns of it.
 
     Raises:
         Misfit: A number in it is not finite, or something in it has no JSON.
     """
     try:
         # As its schema has it: by alias, and without what is computed.
-        text = model.model_dump_json(by_alias=True, round_trip=True).encode()
+        text = model.model_dump_json(
+            by_alias=True, round_trip=True, warnings="error" if is_exact else True
+        ).encode()
         if text.find(_NULL) >= 0:
             # pydantic as well has made null of NaN and Infinity.
-            _check_finite(model.model_dump())
+            check_finite(model.model_dump())
     except (ValueError, RecursionError) as error:
         raise Misfit("a model that can be written as JSON", shortened(str(error))) from error
     return text
 
 
-def _check_finite(value: Any) -> None:
-    """Refuse NaN and Infinity; everything else has been written already."""
+def check_finite(value: Any) -> None:
+    """Refuse NaN and Infinity; everything else has been written already.
+
+    Raises:
+        Misfit: There is one; with its place.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         raise Misfit(_FINITE, value=value)
     if isinstance(value, dict):
@@ -129,7 +140,7 @@ def _check_finite(value: Any) -> None:
         return
     for step, part in parts:
         try:
-            _check_finite(part)
+            check_finite(part)
         except Misfit as fault:
             fault.steps.insert(0, step if isinstance(step, int) else str(step))
             raise
