@@ -130,8 +130,7 @@ async def test_the_command_tells_what_it_did(
         "LETTERS",
         "HERE",
     ]
-    # One of ours does not tell an SDK of the original what its streams hold.
-    assert rows[1:] == [[name, str(p), "?", "3", "0", "0", "3"] for p in (1, 2, 3)]
+    assert rows[1:] == [[name, str(p), "3", "3", "0", "0", "3"] for p in (1, 2, 3)]
 
 
 async def test_a_follower_ends_well_with_a_signal(
