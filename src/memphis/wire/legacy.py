@@ -56,6 +56,13 @@ STREAM_INFO: Final = "$JS.API.STREAM.INFO.*"
 CONSUMER_INFO: Final = "$JS.API.CONSUMER.INFO.*.*"
 """What their NATS libraries ask of the engine, beside messages and acknowledgements. (nats-server)"""
 
+COPY_STATION: Final = "station"
+"""On the copy of a dead letter in a dls_station: the station that it is from."""
+COPY_TYPE: Final = "type"
+"""On such a copy: why, in one of the two words below."""
+COPY_UNACKED: Final = "unacked"
+COPY_FAILED_SCHEMA: Final = "failed_schema"
+
 PRODUCED_ALL: Final = "*.final"
 """Where those SDKs publish messages: the final subject of a partition."""
 PRODUCED_INGEST: Final = "$memphis.ingest.{{wildcard(1)}}"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from memphis.wire import headers, subjects
+from memphis.wire import headers, legacy, subjects
 from memphis.wire.dead_letters import DeadLetterInfo, Failure, Label, read_label, write_label
 from memphis.wire.names import GroupName, InvalidNameError, StationName
 from memphis_broker.engine.streams import StoredMessage, StreamSpec
@@ -166,9 +166,15 @@ def anew(letter: DeadLetter, schema_mark: str) -> dict[str, str]:
 
 
 def copied(letter: DeadLetter) -> dict[str, str]:
-    """The headers of a copy for a dls_station, which say what it is a copy of."""
+    """The headers of a copy for a dls_station, which say what it is a copy of.
+
+    Also as the original said it, unless the message has headers of these names itself.
+    """
     label = letter.label
+    is_schema = label.kind == subjects.KIND_SCHEMA
     return {
+        legacy.COPY_STATION: label.station,
+        legacy.COPY_TYPE: legacy.COPY_FAILED_SCHEMA if is_schema else legacy.COPY_UNACKED,
         **letter.headers,
         headers.MESSAGE_ID: f"copy/{_key(letter)}",
         headers.ORIGIN_STATION: label.station,

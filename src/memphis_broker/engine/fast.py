@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 _CONNECT_S: Final = 5.0
 _RECONNECT_S: Final = 0.25
+_OUTGOING_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Several of the largest messages, of many clients, may wait to be passed on at once."""
 _DEFAULT_PORT: Final = 4222
 
 
@@ -34,7 +36,7 @@ async def open_fast(targets: EngineTargets, name: str, doing: str) -> Connection
     Raises:
         Refusal: ``ENGINE_UNAVAILABLE``.
     """
-    options = _options(targets, name)
+    options = replace(_options(targets, name), outgoing_bytes_max=_OUTGOING_BYTES_MAX)
     attempts = [options]
     if options.tls is None:
         # A server may insist on TLS whatever its address says.

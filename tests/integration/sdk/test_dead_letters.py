@@ -243,6 +243,8 @@ async def test_a_dls_station_gets_copies_that_say_what_of(memphis: Memphis, name
         "$memphis_originKind": "poison",
         "$memphis_originReason": "no way",
     }
+    as_before = (copy.get_headers()["station"], copy.get_headers()["type"])
+    assert as_before == (name, "unacked")
     await copy.ack()
     assert (await (await memphis.existing_station(f"{name}.dead")).info()).messages == 1
     # A copy that fails in turn says what it is a copy of as well.
