@@ -72,6 +72,7 @@ class EngineConnections:
             on several interfaces may count more than once: be ready to be refused.
         bulk: For many messages at once, in the same account as ``clients``.
         presence: Tells who is connected, where the system account can be asked.
+        decides_logins: Whether the engine asks the broker who may log in.
         lost: Set when a connection is gone for good.
     """
 
@@ -89,6 +90,7 @@ class EngineConnections:
         self.cluster_size = 1
         self.bulk = Bulk(targets)
         self.presence = Presence(None, 1)
+        self.decides_logins = targets.secrets is not None
         self.lost = asyncio.Event()
 
     async def open(
