@@ -241,6 +241,7 @@ class Server:
         """Reverse of the start: services, logins, connections, engine, data directory."""
         try:
             await self._take_down()
+            await self._passwords.stop()
         finally:
             self._engine.release()
 

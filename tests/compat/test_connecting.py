@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 
 import pytest
 
 from tests.compat.conftest import CONNECT, OriginalError
+from tests.fixtures.sdk import connect
 
 
 async def test_by_password(connected):
@@ -58,3 +60,24 @@ async def test_a_broker_without_this_edge_answers_nothing(original, broker_facto
             HOST=broker.host,
             PORT=broker.port,
         )
+
+
+async def test_as_a_user_with_a_password(original, broker):
+    """As an application that comes from the original does; a wrong password is refused."""
+    name, password = f"app-{uuid.uuid4().hex[:8]}", "a password of its own"
+    async with await connect(broker) as root:
+        await root.create_user(name, password)
+    code = """
+        kept.memphis = Memphis()
+        await kept.memphis.connect(host=HOST, port=PORT, username=USER, password=PASSWORD)
+        producer = await kept.memphis.producer("of-a-user", "p")
+        await producer.produce(bytearray(b"hello"))
+        consumer = await kept.memphis.consumer("of-a-user", "c", pull_interval_ms=100)
+        messages = await fetch(consumer, 1)
+        return [message.get_data().decode() for message in messages]
+        """
+    names = {"HOST": broker.host, "PORT": broker.port, "USER": name}
+    assert await original(code, PASSWORD=password, **names) == ["hello"]
+    await original("await kept.memphis.close()")
+    with pytest.raises(OriginalError):
+        await original(code, PASSWORD="a password of another", **names)

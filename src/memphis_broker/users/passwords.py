@@ -2,7 +2,8 @@
 
 A check takes some 20 ms of a core and 19 MiB on purpose. After a restart of the engine all clients log in
 again at once, so what was found right is remembered: not the password, but its HMAC by a key that this
-process made and nobody else has, for the revision of the record that it was right for.
+process made and nobody else has, for the revision of the record that it was right for. And logins at once
+with the same user and password share one check.
 
 Invariants: a wrong password costs what a check costs, also where there is nothing to check it by; nothing
 here holds a password longer than its check takes.
@@ -23,8 +24,9 @@ from memphis.wire.names import UserName
 logger = logging.getLogger(__name__)
 
 CHECKS_AT_A_TIME_MAX: Final = 2
-WAITING_MAX: Final = 512
-"""More could not be checked before the engine gives up their logins, which is after two seconds."""
+UNDER_WAY_MAX: Final = 512
+"""Far more than are checked in the two seconds that the engine waits for a login. Those that are too late
+are not for nothing: a right password is remembered, and the client comes again."""
 REMEMBERED_MAX: Final = 10_000
 """Users; one takes some 300 bytes."""
 
@@ -54,7 +56,7 @@ class Passwords:
         memory_kib: What one hash takes of memory.
         remembered_max: Of how many users to remember that their password was right; those who logged in
             least recently are forgotten.
-        waiting_max: How many checks may wait for their turn.
+        under_way_max: How many checks may run or wait for their turn.
     """
 
     def __init__(
@@ -62,13 +64,13 @@ class Passwords:
         memory_kib: int = _MEMORY_KIB,
         *,
         remembered_max: int = REMEMBERED_MAX,
-        waiting_max: int = WAITING_MAX,
+        under_way_max: int = UNDER_WAY_MAX,
     ) -> None:
         self._memory_kib = memory_kib
         self._remembered_max = remembered_max
-        self._waiting_max = waiting_max
+        self._under_way_max = under_way_max
         self._turns = asyncio.Semaphore(CHECKS_AT_A_TIME_MAX)
-        self._waiting = 0
+        self._under_way: dict[tuple[UserName, int, bytes], asyncio.Task[bool]] = {}
         self._key = secrets.token_bytes(_KEY_BYTES)
         self._right: OrderedDict[UserName, tuple[int, bytes]] = OrderedDict()
         # No password has it: its end is random, and not made of anything.
@@ -76,8 +78,15 @@ class Passwords:
         self._nobodys = f"$argon2id$v=19$m={memory_kib},t={_PASSES},p={_LANES}{ends}"
 
     def statistics(self) -> dict[str, int]:
-        """How many checks wait, and of how many users a right password is remembered."""
-        return {"waiting": self._waiting, "remembered": len(self._right)}
+        """How many checks are under way, and of how many users a right password is remembered."""
+        return {"under_way": len(self._under_way), "remembered": len(self._right)}
+
+    async def stop(self) -> None:
+        """Give up the checks that are under way; whoever waits for one is cancelled. Idempotent."""
+        while tasks := list(self._under_way.values()):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def hash(self, password: str) -> str:
         """The hash of a new password, with a salt of its own."""
@@ -101,25 +110,29 @@ class Passwords:
         mark = hmac.digest(self._key, given, "sha256")
         if known and self._is_remembered(user, known.revision, mark):
             return True
-        if self._waiting >= self._waiting_max:
-            raise TooManyChecksError
-        self._waiting += 1
-        try:
-            await self._turns.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            # Another login of this user may have been checked while this one waited.
-            if known and self._is_remembered(user, known.revision, mark):
-                return True
-            checked_by = known.password_hash if known else self._nobodys
-            is_right = await asyncio.to_thread(_verify, checked_by, given)
-        finally:
-            self._turns.release()
-        if not known or not is_right:
-            return False
-        self._remember(user, known.revision, mark)
-        return True
+        key = (user, known.revision if known else 0, mark)
+        task = self._under_way.get(key)
+        if task is None:
+            if len(self._under_way) >= self._under_way_max:
+                raise TooManyChecksError
+            task = asyncio.create_task(
+                self._check(key, known.password_hash if known else self._nobodys, given),
+                name="memphis password check",
+            )
+            self._under_way[key] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key))
+        # Whoever began it may give up; others wait for it, and its result is remembered.
+        is_right = await asyncio.shield(task)
+        return is_right and known is not None
+
+    async def _check(
+        self, key: tuple[UserName, int, bytes], password_hash: str, given: bytes
+    ) -> bool:
+        async with self._turns:
+            is_right = await asyncio.to_thread(_verify, password_hash, given)
+        if is_right:
+            self._remember(*key)
+        return is_right
 
     def _is_remembered(self, user: UserName, revision: int, mark: bytes) -> bool:
         remembered = self._right.get(user)
