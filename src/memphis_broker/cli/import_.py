@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,17 @@ from memphis_broker.cli.station import difference_text
 if TYPE_CHECKING:
     from memphis_broker.move_in.importer import Result
     from memphis_broker.move_in.model import Export, ExportedUser
+    from memphis_broker.move_in.passwords import PasswordFile
+
+PasswordsOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--passwords-out",
+        metavar="FILE",
+        help="Recreate the users of applications as well, each with a new password in this new file.",
+        show_default=False,
+    ),
+]
 
 _STANDARD = "-"
 _PANEL = "The original"
@@ -71,15 +81,7 @@ async def import_(
         int | None,
         typer.Option(min=1, max=5, help="Copies of each message, instead of as many as there."),
     ] = None,
-    passwords_out: Annotated[
-        Path | None,
-        typer.Option(
-            "--passwords-out",
-            metavar="FILE",
-            help="Recreate the users of applications as well, each with a new password in this new file.",
-            show_default=False,
-        ),
-    ] = None,
+    passwords_out: PasswordsOut = None,
 ) -> None:
     """Recreate the stations and schemas of an original Memphis.dev installation here.
 
@@ -92,7 +94,7 @@ async def import_(
         raise typer.BadParameter("say where from: --from or --file, one of them")
     if export and (file or dry_run or passwords_out):
         raise typer.BadParameter("--export goes with --from alone: it imports nothing")
-    passwords = PasswordFile(passwords_out) if passwords_out else None
+    passwords = _password_file(passwords_out)
     found = _from_file(file) if file else await _read(source, source_user, source_password)
     for assumption in found.assumptions:
         _output.write_note(f"assumed: {assumption}")
@@ -106,6 +108,12 @@ async def import_(
             _output.write_note(
                 f"{_output.counted(count, 'new password')} written to {passwords_out}"
             )
+
+
+def _password_file(path: Path | None) -> PasswordFile | None:
+    from memphis_broker.move_in.passwords import PasswordFile  # noqa: PLC0415 - only when run
+
+    return PasswordFile(path) if path else None
 
 
 async def _read(source: str, user: str, password: str) -> Export:
@@ -195,53 +203,6 @@ def _tell_of_left(left: Sequence[ExportedUser]) -> None:
         f"not imported: {_output.counted(len(users), 'user')}: {', '.join(users[:_NAMES_SHOWN_MAX])}"
         f"{f' and {more:,} more' if more > 0 else ''}; {why}; an export keeps them"
     )
-
-
-class PasswordFile:
-    """A new file for new passwords, made with the first of them; only its owner can read it.
-
-    A line is a name, a tab and a password.
-
-    Args:
-        path: Where.
-
-    Raises:
-        MoveInError: There is something.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.count = 0
-        if path.exists() or path.is_symlink():
-            raise self._taken()
-
-    def keep(self, name: str, password: str) -> None:
-        """Write a line; it is on the disk when this returns.
-
-        Raises:
-            MoveInError: It cannot be written.
-        """
-        from memphis_broker.move_in.model import MoveInError  # noqa: PLC0415 - as above
-
-        made = os.O_APPEND if self.count else os.O_CREAT | os.O_EXCL
-        try:
-            descriptor = os.open(self._path, os.O_WRONLY | made, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(f"{name}\t{password}\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except FileExistsError as error:
-            raise self._taken() from error
-        except OSError as error:
-            raise MoveInError(f"cannot write {self._path}: {error.strerror}") from error
-        self.count += 1
-
-    def _taken(self) -> Exception:
-        from memphis_broker.move_in.model import MoveInError  # noqa: PLC0415 - as above
-
-        return MoveInError(
-            f"{self._path} exists, and may hold passwords; choose another name for the new ones"
-        )
 
 
 def _tell(result: Result, *, dry_run: bool) -> None:
