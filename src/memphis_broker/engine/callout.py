@@ -89,7 +89,7 @@ def permission_claims(permissions: Permissions) -> dict[str, Any]:
 
 
 class AuthCallout:
-    """Serves logins while started.
+    """Serves logins from start to stop. Use an object once.
 
     Args:
         control: The broker's connection in its own account.
@@ -108,6 +108,7 @@ class AuthCallout:
         self._issuer_name = issuer.public_key.decode()
         self._log_in = log_in
         self._subscription: Subscription | None = None
+        self._stopping = False
         self._room = asyncio.Semaphore(_UNDER_WAY_MAX)
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -121,6 +122,7 @@ class AuthCallout:
 
     async def stop(self) -> None:
         """Take no more logins, and answer those that are almost decided. Idempotent."""
+        self._stopping = True
         subscription, self._subscription = self._subscription, None
         if subscription is not None and self._control.is_connected:
             await subscription.unsubscribe()
@@ -134,6 +136,9 @@ class AuthCallout:
     async def _on_request(self, message: Msg) -> None:
         # The client library calls this for one message at a time.
         await self._room.acquire()
+        if self._stopping:  # while this one waited for its turn
+            self._room.release()
+            return
         task = asyncio.create_task(self._serve(message), name="memphis login")
         self._under_way.add(task)
         task.add_done_callback(self._ended)

@@ -1,6 +1,6 @@
 """Hashes passwords and checks them, beside the event loop and never too many at a time.
 
-A check takes some 20 ms of a core and 19 MiB on purpose. After a restart of the engine all clients log in
+A check takes 20 to 50 ms of a core and 19 MiB on purpose. After a restart of the engine all clients log in
 again at once, so what was found right is remembered: not the password, but its HMAC by a key that this
 process made and nobody else has, for the revision of the record that it was right for. And logins at once
 with the same user and password share one check.
