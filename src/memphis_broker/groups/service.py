@@ -99,11 +99,12 @@ class GroupService:
         async with self.undisturbed(station.id, group):
             return await self._join(station, group, request, engine_keeps_limit)
 
-    async def leave(self, request: GroupLeave) -> GroupLeft:
+    async def leave(self, request: GroupLeave, *, station_id: str = "") -> GroupLeft:
         """A member has gone: end the group, with its position, if no live member is left.
 
         A group that more than one member ever joined ends only after nobody listened for a while,
-        :data:`GRACE_S`: others may be about to come back. A group that is not there is left already.
+        :data:`GRACE_S`: others may be about to come back. A group that is not there is left already, and
+        so is one of another life of the station than ``station_id``, if that is given.
 
         Raises:
             InvalidNameError: A name breaks the grammar.
@@ -112,7 +113,7 @@ class GroupService:
         group = GroupName.parse(request.group)
         station = await self._stations.ready(StationName.parse(request.station))
         known = await self._known(station, group)
-        if not known:
+        if not known or station_id not in ("", station.id):
             return GroupLeft(removed=False)
         shared = model.is_shared(known.get(station.partitions[0]))
         if shared and not await self._stays_silent(station, group):

@@ -65,7 +65,9 @@ class Leaving:
     async def _end(self, found: StoredMember) -> None:
         member = found.member
         try:
-            await self._groups.leave(GroupLeave(station=member.station, group=member.group))
+            await self._groups.leave(
+                GroupLeave(station=member.station, group=member.group), station_id=member.station_id
+            )
         except Refusal as refusal:
             # Without its station there is no group either.
             if refusal.code is not ErrorCode.STATION_NOT_FOUND:

@@ -10,8 +10,9 @@ import pytest
 from nats.js.errors import APIError
 
 from memphis.wire import legacy, subjects
-from memphis.wire.dead_letters import DeadLetterList
-from memphis.wire.models import StationConfigure, StationInfoGet
+from memphis.wire.dead_letters import DeadLetterList, read_label
+from memphis.wire.headers import DEAD_LETTER
+from memphis.wire.models import GroupJoin, StationConfigure, StationInfoGet
 from tests.integration.api.legacy_requests import original_sdk
 from tests.integration.sdk.helpers import SOON_S
 from tests.waiting import eventually
@@ -149,3 +150,27 @@ async def test_what_is_published_without_a_reply_is_stored(sdk, client, ask):
 
     await eventually(stored, SOON_S)
     assert (await client.jetstream().get_msg("s#x$1", 100)).data == b"99"
+
+
+async def test_it_is_the_dead_letter_that_a_native_member_would_store(sdk, client):
+    """Under the same id, so that a message which both give up is one dead letter."""
+    js = client.jetstream()
+    await js.publish("s#x$1.final", b"x")
+    await _tell(sdk, legacy.GIVEN_UP, GIVEN_UP)
+    await eventually(lambda: _all_read(sdk), SOON_S)
+    stored = await js.get_msg(subjects.DEAD_LETTER_STREAM, 1)
+    life = (await js.consumer_info("s#x$1", "g#1")).config.metadata["memphis.group.made_by"]
+    label = read_label(stored.headers[DEAD_LETTER])
+    assert life
+    assert label.group_life == life
+    assert stored.headers["Nats-Msg-Id"] == label.identity
+
+
+async def test_a_member_of_an_earlier_life_of_the_station_ends_no_later_group(sdk, ask, client):
+    """The station is removed and made again before the member is ended."""
+    assert await sdk(legacy.STATION_DESTRUCTIONS) == ""
+    await sdk(legacy.STATION_CREATIONS, partitions_number=1)
+    await ask.ok(GroupJoin(station="s.x", group="g.1"))
+    assert await sdk(legacy.CONSUMER_DESTRUCTIONS) == ""
+    groups = (await ask.ok(StationInfoGet(name="s.x")))["groups"]
+    assert [group["name"] for group in groups] == ["g.1"]
