@@ -133,7 +133,7 @@ class Recorder:
     async def set_aside(self, payload: bytes, reason: str, word_id: str) -> None:
         """Keep what cannot be understood where a person can see it; of what is too large, the beginning."""
         label = model.malformed_label(as_reason(reason), self._now())
-        own = model.headers_of(label, {}, f"aside/{word_id}/{self._now().timestamp()}")
+        own = model.headers_of(label, {}, f"aside/{word_id}")
         if not self._streams.fits(payload, own):
             payload = payload[:_ASIDE_BYTES]
         await self._streams.append(subjects.MALFORMED, payload, own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import nats.errors
@@ -174,3 +175,39 @@ async def test_a_member_of_an_earlier_life_of_the_station_ends_no_later_group(sd
     assert await sdk(legacy.CONSUMER_DESTRUCTIONS) == ""
     groups = (await ask.ok(StationInfoGet(name="s.x")))["groups"]
     assert [group["name"] for group in groups] == ["g.1"]
+
+
+async def test_a_malformed_header_block_harms_no_other_message(app, engine, client):
+    """The engine takes any bytes for one; what came together with it is stored."""
+    async with original_sdk(engine) as sdk:
+        await sdk(legacy.STATION_CREATIONS, partitions_number=1)
+        block = b"NATS/1.0\r\nmsg-id: 1"
+        bad = b"HPUB s#x$1.final %d %d\r\n%sx\r\n" % (len(block), len(block) + 1, block)
+        good = b"PUB s#x$1.final 1\r\nx\r\n"
+        host, _, port = engine.url.removeprefix("nats://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        login = b'CONNECT {"user":"client","pass":"p","headers":true,"verbose":false}\r\n'
+        writer.write(login + 5 * good + bad + 5 * good + b"PING\r\n")
+        while b"PONG" not in await reader.readline():
+            pass
+
+        async def stored() -> bool:
+            info = await client.jetstream().stream_info("s#x$1")
+            return info.state.messages >= 10
+
+        await eventually(stored, SOON_S)
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_broker_that_stops_passes_on_what_it_was_given(engine, client):
+    """Of two, one is stopped in order while a producer goes on: every message is confirmed."""
+    async with engine.app(alone=False), original_sdk(engine) as sdk:
+        await sdk(legacy.STATION_CREATIONS, partitions_number=1)
+        js = client.jetstream()
+        async with engine.app(alone=False):
+            waiting = [await js.publish_async("s#x$1.final", b"x") for _ in range(2000)]
+        waiting += [await js.publish_async("s#x$1.final", b"x") for _ in range(100)]
+        async with asyncio.timeout(SOON_S):
+            confirmed = await asyncio.gather(*waiting)
+    assert len({ack.seq for ack in confirmed}) == 2100
