@@ -11,6 +11,8 @@ BENCH := .venv-bench
 BENCH_READY := $(BENCH)/.ready-bench
 ORIGINAL := .venv-memphis-py
 ORIGINAL_READY := $(ORIGINAL)/.ready-memphis-py
+ORIGINAL_NODE := .node-memphis-dev
+ORIGINAL_NODE_READY := $(ORIGINAL_NODE)/.ready
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -25,7 +27,7 @@ demo: $(RUN_READY) ## Stream a week of real flights through a broker and count e
 serve: $(RUN_READY) ## Start a broker on 127.0.0.1:6666 (options: make serve ARGS="--port 7777")
 	@$(BIN)/memphis serve $(ARGS)
 
-test: $(DEV_READY) $(ORIGINAL_READY) ## Run all tests against a real engine (one file: make test ARGS=tests/tidy)
+test: $(DEV_READY) $(ORIGINAL_READY) $(ORIGINAL_NODE_READY) ## Run all tests against a real engine (one file: make test ARGS=tests/tidy)
 	@$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile $(ARGS)
 
 check: $(DEV_READY) ## Lint, format, types and layers, without changing a file
@@ -51,7 +53,7 @@ chaos-dead-letters: $(DEV_READY) ## Follow each message of failing groups while 
 flights: chaos
 
 clean: ## Remove the virtual environment and all caches
-	@rm -rf $(VENV) $(BENCH) $(ORIGINAL) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) $(BENCH) $(ORIGINAL) $(ORIGINAL_NODE) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUN_READY): pyproject.toml .ci/make-venv
@@ -66,3 +68,14 @@ $(BENCH_READY): pyproject.toml .ci/make-venv
 # Without it tests and benchmark still run, and say what they leave out.
 $(ORIGINAL_READY): $(DEV_READY)
 	@.ci/make-venv $(ORIGINAL) memphis-py $(VENV) || echo "memphis-py 1.3.1 could not be installed"
+
+# The original's SDK for Node; underscore it needs and does not name. Without npm one test is left out.
+$(ORIGINAL_NODE_READY): Makefile
+	@mkdir -p $(ORIGINAL_NODE)
+	@if command -v npm >/dev/null; then \
+		echo "installing memphis-dev 1.3.2"; \
+		npm install --silent --ignore-scripts --no-audit --no-fund --no-package-lock \
+			--prefix $(ORIGINAL_NODE) memphis-dev@1.3.2 'underscore@^1' >/dev/null || \
+			echo "memphis-dev 1.3.2 could not be installed"; \
+	else echo "there is no npm: memphis-dev 1.3.2 is not installed"; fi
+	@touch $@

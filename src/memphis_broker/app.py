@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from memphis.transport.connection import Connection
 from memphis.wire.errors import ErrorCode, Refusal
 from memphis.wire.legacy import REQUESTS as LEGACY_REQUESTS
-from memphis.wire.subjects import API_PREFIX, DEAD_LETTER_STREAM, GIVEN_UP_STREAM
+from memphis.wire.subjects import API_PREFIX, DEAD_LETTER_STREAM, GIVEN_UP_STREAM, REPORT_STREAM
 from memphis_broker.api import edge
 from memphis_broker.api.edge import Edge
 from memphis_broker.config import Durability, Settings, StartupError
@@ -43,7 +43,6 @@ from memphis_broker.legacy.ingest import Ingest
 from memphis_broker.legacy.leaving import Leaving
 from memphis_broker.legacy.members import Members
 from memphis_broker.legacy.pushes import LegacyPushes
-from memphis_broker.legacy.reports import STREAM as LEGACY_REPORTS_STREAM
 from memphis_broker.legacy.reports import Reports
 from memphis_broker.legacy.work import SERVICE_NAME as LEGACY_SERVICE
 from memphis_broker.legacy.work import LegacyWork
@@ -192,7 +191,7 @@ class App:
         leaving = Leaving(members, groups)
         calls = LegacyCalls(stations, groups, self._schemas, members, leaving)
         self._news.add(LegacyPushes(calls, self._messaging))
-        queue = WorkQueue(self._connections.clients, LEGACY_REPORTS_STREAM, "reports")
+        queue = WorkQueue(self._connections.clients, REPORT_STREAM, "reports")
         endpoints = Endpoints(
             self._connections.control,
             LegacyEdge(calls).answer,

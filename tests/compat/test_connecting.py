@@ -11,10 +11,11 @@ from tests.compat.conftest import CONNECT, OriginalError
 from tests.fixtures.sdk import connect
 
 
-async def test_by_password(connected):
+async def test_by_password(original, broker):
     """With the form of user that it sends, which has an account's number."""
-    assert await connected("return kept.memphis.is_connected()") is True
-    await connected("await kept.memphis.close()")
+    await original(CONNECT, HOST=broker.host, PORT=broker.port)
+    assert await original("return kept.memphis.is_connected()") is True
+    await original("await kept.memphis.close()")
 
 
 async def test_by_token(original, broker_factory):

@@ -73,7 +73,10 @@ def decode_claims(token: str) -> dict[str, Any]:
 def permission_claims(permissions: Permissions) -> dict[str, Any]:
     """Permissions in the words of a user JWT."""
     return {
-        "pub": {"allow": list(permissions.publish)},
+        "pub": {
+            "allow": list(permissions.publish),
+            "deny": list(permissions.publish_denied),
+        },
         "sub": {
             "allow": list(permissions.subscribe),
             "deny": list(permissions.subscribe_denied),

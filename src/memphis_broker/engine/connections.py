@@ -33,7 +33,7 @@ from memphis_broker.engine.accounts import (
 )
 from memphis_broker.engine.bulk import Bulk
 from memphis_broker.engine.fast import open_fast
-from memphis_broker.engine.presence import Presence
+from memphis_broker.engine.presence import Presence, count_servers
 from memphis_broker.engine.refusals import ask_why
 
 logger = logging.getLogger(__name__)
@@ -172,7 +172,11 @@ class EngineConnections:
             "system", Credentials(user=SYSTEM_USER, password=secrets.system_password)
         )
         self.cluster_size = await _meta_cluster_size(system)
-        self.presence = Presence(system, self.cluster_size)
+        servers = self.cluster_size
+        if servers > 1:
+            # Clients may be on servers that keep no streams.
+            servers = max(servers, await count_servers(system))
+        self.presence = Presence(system, servers)
 
     def _first_login(self) -> Credentials | None:
         secrets = self._targets.secrets

@@ -104,6 +104,7 @@ def native_permissions(user: UserName, connection_id: str | None) -> Permissions
             subjects.SCHEMA_FAILURES_ALL,
             subjects.POISON_ALL,
         ),
+        publish_denied=subjects.NOT_FOR_CLIENTS,
         subscribe=(
             f"{inbox}.>",
             subjects.MEMBERS_ALL,
@@ -135,6 +136,7 @@ def original_permissions(user: UserName, connection_id: str | None) -> Permissio
             legacy.STREAM_INFO,
             legacy.CONSUMER_INFO,
         ),
+        publish_denied=native.publish_denied,
         subscribe=(*native.subscribe, "_INBOX.>", "*", "*.*"),
         subscribe_denied=(
             *legacy.REQUESTS,
