@@ -39,7 +39,7 @@ class Original:
         """Start the interpreter."""
         ours, theirs = os.pipe()
         self._process = await asyncio.create_subprocess_exec(
-            str(PYTHON), "-W", "ignore", str(Path(__file__).with_name("driver.py")), str(theirs),
+            str(PYTHON), "-E", "-W", "ignore", str(Path(__file__).with_name("driver.py")), str(theirs),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, pass_fds=[theirs],
             stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
