@@ -29,17 +29,22 @@ class OriginalError(Exception):
 
 
 class Original:
-    """One process with memphis-py 1.3.1; call it with the body of a coroutine."""
+    """One process with memphis-py 1.3.1, or another SDK; call it with the body of a coroutine."""
 
-    def __init__(self) -> None:
+    def __init__(self, python: Path = PYTHON) -> None:
+        """Args: ``python`` is the interpreter that has the SDK."""
+        self._python = python
         self._process: asyncio.subprocess.Process | None = None
         self._replies = asyncio.StreamReader(limit=2**26)
 
     async def start(self) -> Self:
         """Start the interpreter."""
+        # Where this project is on the path, the original would be another.
+        isolated = ["-E"] if self._python == PYTHON else []
         ours, theirs = os.pipe()
         self._process = await asyncio.create_subprocess_exec(
-            str(PYTHON), "-E", "-W", "ignore", str(Path(__file__).with_name("driver.py")), str(theirs),
+            str(self._python), *isolated, "-W", "ignore",
+            str(Path(__file__).with_name("driver.py")), str(theirs),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, pass_fds=[theirs],
             stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
