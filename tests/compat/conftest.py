@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-memphis-py" / "bin" / "python"
 """The interpreter with memphis-py 1.3.1, which `make test` makes."""
 DEADLINE_S = 60.0
+PROGRAM_DEADLINE_S = 120.0
+"""The original waits five seconds for each partition that is empty."""
 
 
 class OriginalError(Exception):
@@ -79,6 +81,27 @@ class Original:
             self._process.kill()
         await self._process.wait()
         self._pipe.close()
+
+
+async def run_program(
+    python: Path, program: Path, broker: BrokerProcess, **environment: str
+) -> tuple[str, str]:
+    """Run a program that finds the broker by its environment; its standard output and standard error."""
+    surroundings = dict(os.environ)
+    if python == PYTHON:
+        surroundings.pop("PYTHONPATH", None)
+    surroundings |= {"MEMPHIS_HOST": broker.host, "MEMPHIS_PORT": str(broker.port), **environment}
+    process = await asyncio.create_subprocess_exec(
+        str(python), "-X", "utf8", str(program), env=surroundings,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(PROGRAM_DEADLINE_S):
+            output, errors = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        output, errors = await process.communicate()
+    return output.decode(), errors.decode()
 
 
 CONNECT = """
