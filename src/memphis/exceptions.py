@@ -6,7 +6,7 @@
     │   └── MemphisClosedError         you: the object was closed or destroyed before
     ├── MemphisSchemaError             you: a message or a schema that does not fit
     ├── MemphisRequestError            the broker refused; ``code`` says why (memphis.wire.errors)
-    │   ├── MemphisNotFoundError       the station, schema, group or message is not there
+    │   ├── MemphisNotFoundError       the station, schema, group, message or user is not there
     │   ├── MemphisPermissionError     this user may not do that
     │   └── MemphisSchemaRefusedError  a schema, or an edited message; a MemphisSchemaError as well
     ├── MemphisProduceError            the engine refused or never confirmed a message

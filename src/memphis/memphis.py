@@ -23,6 +23,7 @@ from memphis.producer import Producer
 from memphis.schemas import SchemaCalls
 from memphis.station import Station
 from memphis.types import Retention, Storage
+from memphis.users import UserCalls
 from memphis.wire.models import (
     StationDescription,
     StationGet,
@@ -41,7 +42,7 @@ __all__ = ["Memphis"]
 PORT_DEFAULT: Final = 6666
 
 
-class Memphis(SchemaCalls):
+class Memphis(SchemaCalls, UserCalls):
     """A connection to a Memphis broker.
 
     Create it, :meth:`connect`, use it, :meth:`close` it; or ``async with Memphis() as memphis:``,

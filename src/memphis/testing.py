@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from memphis.exceptions import MemphisNotFoundError
+from memphis.exceptions import MemphisNotFoundError, MemphisPermissionError
 from memphis.memphis import Memphis
+from memphis.users import UserSummary
 
 __all__ = ["Contents", "RunningBroker"]
 
@@ -27,13 +28,15 @@ _CONNECT_MS: Final = 10_000
 
 @dataclass(frozen=True)
 class Contents:
-    """The stations and schemas of a broker, each by its name and when it was created.
+    """The stations, schemas and users of a broker, each by its name and when it was created.
 
     One that was removed and created anew is another one.
     """
 
     stations: frozenset[tuple[str, datetime]] = frozenset()
     schemas: frozenset[tuple[str, datetime]] = frozenset()
+    users: frozenset[tuple[str, datetime]] = frozenset()
+    """None where this user may not see them."""
 
 
 _NOTHING: Final = Contents()
@@ -90,7 +93,7 @@ class RunningBroker:
             return await _contents(memphis)
 
     async def clear(self, keep: Contents = _NOTHING) -> None:
-        """Remove every station, with its messages, groups and dead letters, and every schema.
+        """Remove every station, with its messages, groups and dead letters, every schema and every user.
 
         What others create meanwhile may be left, as may be a schema that they put to use. Cancelled, it has
         removed some of them; it can be called again.
@@ -108,14 +111,24 @@ class RunningBroker:
             # Stations first: a schema that one of them has cannot be removed.
             await _all_of(_remove_station(memphis, name) for name in stations)
             await _all_of(_remove_schema(memphis, name) for name in schemas)
+            await _all_of(_remove_user(memphis, name) for name, _ in found.users - keep.users)
 
 
 async def _contents(memphis: Memphis) -> Contents:
-    stations, schemas = await asyncio.gather(memphis.stations(), memphis.schema_summaries())
+    stations, schemas, users = await asyncio.gather(
+        memphis.stations(), memphis.schema_summaries(), _users(memphis)
+    )
     return Contents(
         frozenset((station.name, station.created_at) for station in stations),
         frozenset((schema.name, schema.created_at) for schema in schemas),
+        frozenset((user.name, user.created_at) for user in users),
     )
+
+
+async def _users(memphis: Memphis) -> list[UserSummary]:
+    with suppress(MemphisPermissionError):
+        return await memphis.users()
+    return []
 
 
 async def _remove_station(memphis: Memphis, name: str) -> None:
@@ -126,6 +139,11 @@ async def _remove_station(memphis: Memphis, name: str) -> None:
 async def _remove_schema(memphis: Memphis, name: str) -> None:
     with suppress(MemphisNotFoundError):
         await (await memphis.schema(name)).remove()
+
+
+async def _remove_user(memphis: Memphis, name: str) -> None:
+    with suppress(MemphisNotFoundError):
+        await memphis.remove_user(name)
 
 
 async def _all_of(removals: Iterable[Awaitable[None]]) -> None:

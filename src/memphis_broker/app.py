@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from memphis.transport.connection import Connection
 from memphis.wire.errors import ErrorCode, Refusal
 from memphis.wire.legacy import REQUESTS as LEGACY_REQUESTS
-from memphis.wire.subjects import API_PREFIX, DEAD_LETTER_STREAM, GIVEN_UP_STREAM
+from memphis.wire.subjects import API_PREFIX, DEAD_LETTER_STREAM, GIVEN_UP_STREAM, REPORT_STREAM
 from memphis_broker.api import edge
 from memphis_broker.api.edge import Edge
 from memphis_broker.config import Durability, Settings, StartupError
@@ -43,7 +43,6 @@ from memphis_broker.legacy.ingest import Ingest
 from memphis_broker.legacy.leaving import Leaving
 from memphis_broker.legacy.members import Members
 from memphis_broker.legacy.pushes import LegacyPushes
-from memphis_broker.legacy.reports import STREAM as LEGACY_REPORTS_STREAM
 from memphis_broker.legacy.reports import Reports
 from memphis_broker.legacy.work import SERVICE_NAME as LEGACY_SERVICE
 from memphis_broker.legacy.work import LegacyWork
@@ -56,6 +55,11 @@ from memphis_broker.stations.news import StationNews
 from memphis_broker.stations.schema_trial import SchemaTrial
 from memphis_broker.stations.schema_users import StationsWithSchemas
 from memphis_broker.stations.service import StationService
+from memphis_broker.users import api as users_api
+from memphis_broker.users.passwords import Passwords
+from memphis_broker.users.service import UserService
+from memphis_broker.users.store import BUCKET as USERS_BUCKET
+from memphis_broker.users.store import UserStore
 
 _REPLICAS_MAX: Final = 3
 _STATIONS_BUCKET: Final = "memphis_stations"
@@ -92,6 +96,10 @@ class Connections(Protocol):
         """What a produced message's acknowledgement promises."""
 
     @property
+    def decides_logins(self) -> bool:
+        """Whether the engine asks the broker who may log in, and tells it who asks for what."""
+
+    @property
     def cluster_size(self) -> int:
         """How many servers the engine has."""
 
@@ -99,7 +107,7 @@ class Connections(Protocol):
 class App:
     """The control plane on one engine. Call ``recover``, then ``start``, and ``stop`` at the end."""
 
-    def __init__(self, connections: Connections, settings: Settings) -> None:
+    def __init__(self, connections: Connections, settings: Settings, passwords: Passwords) -> None:
         replicas = max(1, min(_REPLICAS_MAX, connections.cluster_size))
         self._station_records = RecordStore(connections.control, _STATIONS_BUCKET, replicas)
         schema_heads = RecordStore(connections.control, _SCHEMAS_BUCKET, replicas)
@@ -156,13 +164,18 @@ class App:
             stations,
         )  # fmt: skip
 
+        self._users = UserStore(RecordStore(connections.control, USERS_BUCKET, replicas))
+        users = UserService(self._users, passwords, _now)
+
         operations = [
             *stations_api.operations(stations, trial),
             *schemas_api.operations(self._schemas),
             *groups_api.operations(groups),
             *dead_letters_api.operations(dead_letters),
+            *users_api.operations(users),
         ]
-        self._endpoints = _endpoints(connections.control, Edge(operations))
+        native = Edge(operations, decides_logins=connections.decides_logins)
+        self._endpoints = _endpoints(connections.control, native)
         self._legacy = members and self._legacy_edge(members, stations, groups)
 
     def _members_of_others(self, settings: Settings) -> Members | None:
@@ -178,7 +191,7 @@ class App:
         leaving = Leaving(members, groups)
         calls = LegacyCalls(stations, groups, self._schemas, members, leaving)
         self._news.add(LegacyPushes(calls, self._messaging))
-        queue = WorkQueue(self._connections.clients, LEGACY_REPORTS_STREAM, "reports")
+        queue = WorkQueue(self._connections.clients, REPORT_STREAM, "reports")
         endpoints = Endpoints(
             self._connections.control,
             LegacyEdge(calls).answer,
@@ -207,6 +220,8 @@ class App:
             openings = [self._station_records.open, self._schemas.open, self._dead_letter_work.open]
             if self._legacy:
                 openings.append(self._legacy.open)
+            if self._connections.decides_logins:
+                openings.append(self._users.open)
             await for_each(openings, lambda open_: open_())
             await self._lifecycle.recover()
             await self._schemas.recover()

@@ -21,7 +21,9 @@ class Operation(Generic[RequestT]):
     Attributes:
         request: The type of the request; it names its own noun and verb.
         handle: Grants the request, or raises ``Refusal`` or ``InvalidNameError``.
+        root_only: Whether nobody but root may ask for it; the edge sees to that.
     """
 
     request: type[RequestT]
     handle: Callable[[RequestT], Awaitable[Reply]]
+    root_only: bool = False

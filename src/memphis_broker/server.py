@@ -21,7 +21,10 @@ from memphis_broker.engine.attach import AttachedEngine
 from memphis_broker.engine.callout import AuthCallout
 from memphis_broker.engine.connections import ATTACH_SECONDS, OPEN_SECONDS, EngineConnections
 from memphis_broker.engine.embedded import EmbeddedEngine
-from memphis_broker.users.service import LoginService, RootOnlyDirectory
+from memphis_broker.engine.records import RecordStore
+from memphis_broker.users.logins import LoginService
+from memphis_broker.users.passwords import Passwords
+from memphis_broker.users.store import BUCKET, UserStore
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +72,10 @@ class Ready:
 class _Session:
     """Connections, logins and services on one run of the engine."""
 
-    def __init__(self, settings: Settings, targets: EngineTargets) -> None:
+    def __init__(self, settings: Settings, targets: EngineTargets, passwords: Passwords) -> None:
         self._settings = settings
         self._targets = targets
+        self._passwords = passwords
         self.connections = EngineConnections(targets, settings.durability)
         self._closers: list[Callable[[], Awaitable[None]]] = []
 
@@ -84,7 +88,7 @@ class _Session:
             # Logins first: the engine listens already, and refuses who comes too early.
             self._closers.append(self.connections.close)
             await self.connections.open(deadline_seconds, self._open_callout if secrets else None)
-            app = App(self.connections, self._settings)
+            app = App(self.connections, self._settings, self._passwords)
             self._closers.append(app.stop)
             async with asyncio.timeout(_APP_START_SECONDS):
                 await app.recover()
@@ -109,8 +113,12 @@ class _Session:
     async def _open_callout(self) -> None:
         assert self._targets.secrets is not None, "an open engine decides logins by itself"
         token = self._settings.connection_token
+        # Only read, and only opened by the app: until then there are no users.
+        users = UserStore(RecordStore(self.connections.control, BUCKET, replicas=1))
         logins = LoginService(
-            RootOnlyDirectory(self._settings.root_password.get_secret_value()),
+            self._settings.root_password.get_secret_value(),
+            users,
+            self._passwords,
             token.get_secret_value() if token else None,
             original_sdks=self._settings.legacy,
         )
@@ -133,6 +141,8 @@ class Server:
         attached = bool(settings.engine_urls)
         self._engine: Engine = AttachedEngine(settings) if attached else EmbeddedEngine(settings)
         self._session: _Session | None = None
+        # Outlives sessions: after each of them all clients log in again.
+        self._passwords = Passwords()
         self._stop_requested = asyncio.Event()
 
     def request_stop(self) -> None:
@@ -178,7 +188,7 @@ class Server:
     async def _startup(self) -> _Session:
         """Start the engine and a session on it; on failure the engine may still run."""
         targets = await self._engine.start()
-        session = self._session = _Session(self._settings, targets)
+        session = self._session = _Session(self._settings, targets, self._passwords)
         opening = asyncio.create_task(session.open(), name="session-opening")
         ended = asyncio.create_task(self._engine.wait_until_ended(), name="engine-watch")
         try:
@@ -231,6 +241,7 @@ class Server:
         """Reverse of the start: services, logins, connections, engine, data directory."""
         try:
             await self._take_down()
+            await self._passwords.stop()
         finally:
             self._engine.release()
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
-from collections.abc import AsyncIterator
+import select
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -31,31 +34,22 @@ class OriginalError(Exception):
 
 
 class Original:
-    """One process with memphis-py 1.3.1, or another SDK; call it with the body of a coroutine."""
+    """One process with memphis-py 1.3.1, or another SDK; call it with the body of a coroutine.
+
+    It belongs to no event loop, so tests that each have one can share it.
+    """
 
     def __init__(self, python: Path = PYTHON) -> None:
         """Args: ``python`` is the interpreter that has the SDK."""
-        self._python = python
-        self._process: asyncio.subprocess.Process | None = None
-        self._replies = asyncio.StreamReader(limit=2**26)
-
-    async def start(self) -> Self:
-        """Start the interpreter."""
-        # Where this project is on the path, the original would be another.
-        isolated = ["-E"] if self._python == PYTHON else []
         ours, theirs = os.pipe()
-        self._process = await asyncio.create_subprocess_exec(
-            str(self._python), *isolated, "-W", "ignore",
-            str(Path(__file__).with_name("driver.py")), str(theirs),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, pass_fds=[theirs],
-            stderr=asyncio.subprocess.DEVNULL,
+        self._replies = os.fdopen(ours, "rb", buffering=0)
+        driver = Path(__file__).with_name("driver.py")
+        self._process = subprocess.Popen(
+            [str(python), "-W", "ignore", str(driver), str(theirs)], env=surroundings_of(python),
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            pass_fds=[theirs],
         )  # fmt: skip
         os.close(theirs)
-        loop = asyncio.get_running_loop()
-        self._pipe, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(self._replies), os.fdopen(ours, "rb")
-        )
-        return self
 
     async def __call__(self, code: str, **names: Any) -> Any:
         """Run the body of a coroutine there; what it returns, as JSON has it.
@@ -63,36 +57,48 @@ class Original:
         Raises:
             OriginalError: It raised something.
         """
-        assert self._process is not None, "it has not started"
-        assert self._process.stdin is not None, "it was started with one"
-        told = json.dumps({"code": code, "names": names})
-        self._process.stdin.write(told.encode() + b"\n")
-        async with asyncio.timeout(DEADLINE_S):
-            line = await self._replies.readline()
-        reply = json.loads(line)
+        told = json.dumps({"code": code, "names": names}).encode() + b"\n"
+        reply = json.loads(await asyncio.to_thread(self._ask, told))
         if "raised" in reply:
             raise OriginalError(*reply["raised"])
         return reply["returned"]
 
-    async def kill(self) -> None:
+    def _ask(self, told: bytes) -> bytes:
+        assert self._process.stdin is not None, "it was started with one"
+        self._process.stdin.write(told)
+        self._process.stdin.flush()
+        line = b""
+        while not line.endswith(b"\n"):
+            ready, _, _ = select.select([self._replies], [], [], DEADLINE_S)
+            assert ready, "the process with the original's SDK does not answer"
+            read = self._replies.read(2**16)
+            assert read, "the process with the original's SDK has ended"
+            line += read
+        return line
+
+    def kill(self) -> None:
         """End the process without a word."""
-        assert self._process is not None, "it has not started"
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
-        self._pipe.close()
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdin is not None, "it was started with one"
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._replies.close()
+
+
+def surroundings_of(python: Path) -> dict[str, str]:
+    """The environment of a process: where this project is on the path, the original would be another."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONPATH" or python != PYTHON}
 
 
 async def run_program(
     python: Path, program: Path, broker: BrokerProcess, **environment: str
 ) -> tuple[str, str]:
     """Run a program that finds the broker by its environment; its standard output and standard error."""
-    surroundings = dict(os.environ)
-    if python == PYTHON:
-        surroundings.pop("PYTHONPATH", None)
-    surroundings |= {"MEMPHIS_HOST": broker.host, "MEMPHIS_PORT": str(broker.port), **environment}
+    address = {"MEMPHIS_HOST": broker.host, "MEMPHIS_PORT": str(broker.port)}
     process = await asyncio.create_subprocess_exec(
-        str(python), "-X", "utf8", str(program), env=surroundings,
+        str(python), "-X", "utf8", str(program),
+        env={**surroundings_of(python), **address, **environment},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -111,17 +117,31 @@ await kept.memphis.connect(host=HOST, port=PORT, username="root", password="memp
 
 
 @pytest.fixture
-async def original() -> AsyncIterator[Original]:
-    """A process with the original's SDK, which is connected to nothing."""
-    if not PYTHON.exists():
-        pytest.skip("memphis-py 1.3.1 is not installed; make test does that where it can be had")
-    process = await Original().start()
+def original() -> Iterator[Original]:
+    """A process with the original's SDK of this test's own, which is connected to nothing."""
+    _need_it()
+    process = Original()
     yield process
-    await process.kill()
+    process.kill()
+
+
+@pytest.fixture(scope="session")
+def shared_original() -> Iterator[Original]:
+    """One for all tests that leave its connection as it was."""
+    _need_it()
+    process = Original()
+    yield process
+    process.kill()
 
 
 @pytest.fixture
-async def connected(original: Original, broker: BrokerProcess) -> Original:
-    """The same, connected to the shared broker; ``kept.memphis`` is the connection."""
-    await original(CONNECT, HOST=broker.host, PORT=broker.port)
-    return original
+async def connected(shared_original: Original, broker: BrokerProcess) -> Original:
+    """That one, connected to the shared broker; ``kept.memphis`` is the connection."""
+    if not await shared_original("return hasattr(kept, 'memphis')"):
+        await shared_original(CONNECT, HOST=broker.host, PORT=broker.port)
+    return shared_original
+
+
+def _need_it() -> None:
+    if not PYTHON.exists():
+        pytest.skip("memphis-py 1.3.1 is not installed; make test does that where it can be had")

@@ -153,12 +153,10 @@ async def test_the_last_member_ends_the_group(connected, memphis, name):
     await eventually(ended, SOON_S)
 
 
-async def test_two_of_its_processes_in_one_group(connected, broker, memphis, name):
+async def test_two_of_its_processes_in_one_group(connected, original, broker, memphis, name):
     """One that was killed does not keep the group, one that lives does."""
-    from tests.compat.conftest import Original  # noqa: PLC0415 - a second process beside the fixture's
-
     station = await memphis.station(name)
-    second = await Original().start()
+    second = original
     try:
         await second(CONNECT, HOST=broker.host, PORT=broker.port)
         await second(CONSUMER, NAME=name, OPTIONS={})
@@ -167,7 +165,7 @@ async def test_two_of_its_processes_in_one_group(connected, broker, memphis, nam
         assert [g.name for g in (await station.info()).groups] == ["g.1"]
         await connected(CONSUMER, NAME=name, OPTIONS={})
     finally:
-        await second.kill()
+        second.kill()
     await connected("await kept.consumer.destroy()")
 
     async def ended() -> bool:

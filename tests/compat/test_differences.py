@@ -154,7 +154,7 @@ async def test_each_difference(sdk, broker, name):
     python = PYTHON if sdk == "original" else Path(sys.executable)
     if not python.exists():
         pytest.skip("memphis-py 1.3.1 is not installed; make test does that where it can be had")
-    process = await Original(python).start()
+    process = Original(python)
     told = {}
     try:
         await process(CONNECT, HOST=broker.host, PORT=broker.port)
@@ -167,7 +167,7 @@ async def test_each_difference(sdk, broker, name):
             except OriginalError as error:
                 told[what] = error.kind
     finally:
-        await process.kill()
+        process.kill()
     assert told == {
         what: case.theirs if sdk == "original" else case.ours for what, case in CASES.items()
     }

@@ -44,7 +44,7 @@ def run_here(broker: BrokerProcess, monkeypatch: pytest.MonkeyPatch) -> CommandL
 
 def test_the_commands_are_found():
     """None of them is left out of the tests below."""
-    assert len(IMPORTS) == 4
+    assert len(IMPORTS) == 5
     assert len(COMMANDS) == len(IMPORTS) + 2
 
 
@@ -61,7 +61,13 @@ def test_the_imports_run_in_their_order(
         outputs.append(result.stdout.decode())
     assert outputs[0].count("would be created") == 5
     assert outputs[1].count("created") == 5
-    assert outputs[3].count("present") == 5
+    assert outputs[2].count("present") == 5
+    assert (
+        (tmp_path / "shop.passwords")
+        .read_text()
+        .startswith(f"{original_api.original.name('shop')}\t")
+    )
+    assert outputs[4].count("present") == 5
 
 
 def start(line: str, broker: BrokerProcess, log: Path) -> subprocess.Popen[bytes]:

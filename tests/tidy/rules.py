@@ -37,6 +37,11 @@ SUPERVISORS: dict[str, set[str]] = {
     # A request that meets a fault is answered, and the next one is served.
     "src/memphis_broker/api/edge.py": {"Edge.answer"},
     "src/memphis_broker/legacy/edge.py": {"LegacyEdge._answer"},
+    "src/memphis_broker/engine/endpoints.py": {"Endpoints._serve"},
+    # A login that meets a fault is refused, and the next one is decided.
+    "src/memphis_broker/engine/callout.py": {"AuthCallout._answer"},
+    # One piece of work must not keep the others from being done.
+    "src/memphis_broker/dead_letters/piecework.py": {"Piecework._see_to"},
     # Work that goes on by itself goes on.
     "src/memphis_broker/workers.py": {"Worker._run"},
     # A broker that gave up would help nobody; every part of it is stopped.

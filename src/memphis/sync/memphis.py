@@ -156,5 +156,9 @@ class Memphis(Face[_Memphis]):
     enforce_schema = blocking(_Memphis.enforce_schema)
     attach_schema = blocking(_Memphis.attach_schema)
     detach_schema = blocking(_Memphis.detach_schema)
+    create_user = blocking(_Memphis.create_user)
+    users = blocking(_Memphis.users)
+    remove_user = blocking(_Memphis.remove_user)
+    set_password = blocking(_Memphis.set_password)
     enforce_schmea = enforce_schema
     detach_schmea = detach_schema

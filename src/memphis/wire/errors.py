@@ -42,6 +42,8 @@ class ErrorCode(IntEnum):
     ENGINE_UNAVAILABLE = 5002
     TOO_FEW_SERVERS = 5003
     NOT_PERMITTED = 6001
+    USER_NOT_FOUND = 6002
+    USER_EXISTS = 6003
     INTERNAL = 9001
 
 
@@ -60,6 +62,7 @@ _CLASSES: dict[int, type[MemphisRequestError]] = {
     ErrorCode.GROUP_NOT_FOUND: MemphisNotFoundError,
     ErrorCode.DEAD_LETTER_NOT_FOUND: MemphisNotFoundError,
     ErrorCode.NOT_PERMITTED: MemphisPermissionError,
+    ErrorCode.USER_NOT_FOUND: MemphisNotFoundError,
 }
 
 

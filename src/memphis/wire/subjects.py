@@ -25,6 +25,8 @@ ACK_ALL: Final = "$JS.ACK.>"
 """Acknowledgements. (nats-server, JetStream API)"""
 
 _OWN_INBOXES: Final = "_MBOX"
+INBOX_ROOTS: Final = ("_INBOX.", f"{_OWN_INBOXES}.")
+"""What every subject for replies begins with: of other NATS clients, and of this SDK."""
 
 MEMBERS_ALL: Final = "$memphis.members.*.*"
 UPDATES_ALL: Final = "$memphis.updates.*"
@@ -55,9 +57,22 @@ DEAD_LETTER_STREAM: Final = "memphis_dead_letters"
 """The engine stream that keeps the dead letters of all stations."""
 GIVEN_UP_STREAM: Final = "memphis_given_up"
 """The engine stream that holds the engine's word of messages it gave up, until a broker has seen to them."""
+REPORT_STREAM: Final = "memphis_legacy_reports"
+"""The engine stream that holds what SDKs of the original report, until a broker has seen to it."""
 GIVEN_UP_ALL: Final = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"
 """Where the engine says so, for consumers that have a limit of deliveries. (nats-server, JetStream)"""
 
+
+NOT_FOR_CLIENTS: Final = tuple(
+    subject
+    for stream in (DEAD_LETTER_STREAM, GIVEN_UP_STREAM, REPORT_STREAM)
+    for subject in (
+        f"$JS.API.CONSUMER.MSG.NEXT.{stream}.>",
+        f"$JS.ACK.{stream}.>",
+        f"$JS.ACK.*.*.{stream}.>",
+    )
+)
+"""Work of the broker that waits in the clients' account: no client may take any of it, or call it done."""
 
 PRIVATE: Final = (
     INGEST_ALL,

@@ -19,6 +19,7 @@ from memphis.wire.models import Envelope, ErrorBody, Request
 from memphis.wire.names import InvalidNameError
 from memphis.wire.subjects import api_subject
 from memphis_broker.operations import Operation
+from memphis_broker.users.model import ROOT
 
 logger = logging.getLogger(__name__)
 
@@ -52,13 +53,26 @@ class Edge:
     """Decodes, grants and answers requests. Safe for many tasks at once."""
 
     def __init__(
-        self, operations: Iterable[Operation[Any]], deadline_s: float = _DEADLINE_S
+        self,
+        operations: Iterable[Operation[Any]],
+        deadline_s: float = _DEADLINE_S,
+        *,
+        decides_logins: bool = True,
     ) -> None:
+        """Make one.
+
+        Args:
+            operations: All that can be asked.
+            deadline_s: How long one request may take.
+            decides_logins: Whether the engine's word who asks can be relied on. Where the broker decides
+                no logins, a client could write that word itself.
+        """
         self._operations = {
             api_subject(operation.request.noun, operation.request.verb): operation
             for operation in operations
         }
         self._deadline_s = deadline_s
+        self._decides_logins = decides_logins
 
     @property
     def subjects(self) -> list[str]:
@@ -73,7 +87,9 @@ class Edge:
             return refuse(ErrorCode.UNKNOWN_REQUEST, "this broker does not know that request")
         try:
             async with asyncio.timeout(self._deadline_s) as deadline:
-                reply = await operation.handle(_decode(operation, body))
+                request = _decode(operation, body)
+                self._check_permitted(operation, caller)
+                reply = await operation.handle(request)
             return (
                 Envelope(ok=reply.model_dump(mode="json"))
                 .model_dump_json(exclude_none=True)
@@ -86,6 +102,22 @@ class Edge:
             else:
                 logger.debug("%s refused for %s: %d %s", subject, caller, code, text)
             return refuse(code, text)
+
+    def _check_permitted(self, operation: Operation[Any], caller: Caller) -> None:
+        if not operation.root_only:
+            return
+        if not self._decides_logins:
+            raise Refusal(
+                ErrorCode.NOT_PERMITTED,
+                "this broker is attached to an engine without the broker's accounts: who may log in there "
+                "is the engine's own business, and a matter of its configuration",
+            )
+        if caller.user != ROOT:
+            what = f"{operation.request.noun}.{operation.request.verb}"
+            raise Refusal(
+                ErrorCode.NOT_PERMITTED,
+                f"only root may ask for {what}; you are {caller.user or 'nobody known'}",
+            )
 
 
 def _decode(operation: Operation[Any], body: bytes) -> Request:

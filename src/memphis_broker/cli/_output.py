@@ -82,6 +82,16 @@ def confirm(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
+def ask_secret(question: str) -> str:
+    """Ask a person for a line that is not shown; empty if there is none."""
+    import getpass  # noqa: PLC0415 - most commands ask nothing
+
+    try:
+        return getpass.getpass(question, stream=sys.stderr)
+    except EOFError:
+        return ""
+
+
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Progress]:
     """A progress bar on standard error while the block runs; nothing where that is no terminal.

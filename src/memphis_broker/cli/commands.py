@@ -23,7 +23,7 @@ _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
 
 _COMMANDS: Final = (
-    "serve", "demo", "station", "schema", "dls", "produce", "consume", "import", "mirror",
+    "serve", "demo", "station", "schema", "dls", "user", "produce", "consume", "import", "mirror",
     "engine-config",
 )  # fmt: skip
 """In the order of the help. The module of each has a function of its name, or a group ``app``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,18 @@ from memphis_broker.cli.station import difference_text
 
 if TYPE_CHECKING:
     from memphis_broker.move_in.importer import Result
-    from memphis_broker.move_in.model import Export
+    from memphis_broker.move_in.model import Export, ExportedUser
+    from memphis_broker.move_in.passwords import PasswordFile
+
+PasswordsOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--passwords-out",
+        metavar="FILE",
+        help="Recreate the users of applications as well, each with a new password in this new file.",
+        show_default=False,
+    ),
+]
 
 _STANDARD = "-"
 _PANEL = "The original"
@@ -69,25 +81,39 @@ async def import_(
         int | None,
         typer.Option(min=1, max=5, help="Copies of each message, instead of as many as there."),
     ] = None,
+    passwords_out: PasswordsOut = None,
 ) -> None:
     """Recreate the stations and schemas of an original Memphis.dev installation here.
 
     What exists here is never changed, so it can be run again. The exit code is 0 if all of it is here
-    then, as it was there; users are no part of that.
+    then, as it was there; users are part of that with --passwords-out alone.
 
     For example: memphis import --from http://old-host:9000 --source-password ...
     """
     if bool(source) == bool(file):
         raise typer.BadParameter("say where from: --from or --file, one of them")
-    if export and (file or dry_run):
+    if export and (file or dry_run or passwords_out):
         raise typer.BadParameter("--export goes with --from alone: it imports nothing")
+    passwords = _password_file(passwords_out)
     found = _from_file(file) if file else await _read(source, source_user, source_password)
     for assumption in found.assumptions:
         _output.write_note(f"assumed: {assumption}")
     if export:
         _write(export, found)
         return
-    await _import(credentials, found, replicas=replicas, dry_run=dry_run)
+    try:
+        await _import(credentials, found, passwords, replicas=replicas, dry_run=dry_run)
+    finally:
+        if passwords and (count := passwords.count):
+            _output.write_note(
+                f"{_output.counted(count, 'new password')} written to {passwords_out}"
+            )
+
+
+def _password_file(path: Path | None) -> PasswordFile | None:
+    from memphis_broker.move_in.passwords import PasswordFile  # noqa: PLC0415 - only when run
+
+    return PasswordFile(path) if path else None
 
 
 async def _read(source: str, user: str, password: str) -> Export:
@@ -132,7 +158,12 @@ def _write(file: Path, found: Export) -> None:
 
 
 async def _import(
-    credentials: Credentials, found: Export, *, replicas: int | None, dry_run: bool
+    credentials: Credentials,
+    found: Export,
+    passwords: PasswordFile | None,
+    *,
+    replicas: int | None,
+    dry_run: bool,
 ) -> None:
     from memphis import Memphis  # noqa: PLC0415 - only when it is run
     from memphis_broker.move_in.importer import Importer  # noqa: PLC0415
@@ -140,16 +171,15 @@ async def _import(
 
     async with Memphis() as memphis:
         await credentials.connect(memphis)
-        importer = Importer(memphis, found, replicas=replicas, dry_run=dry_run)
-        arrived = await importer.run(lambda result: _tell(result, dry_run=dry_run))
-    users = [f"{user.name} ({user.kind})" for user in left_users(found.users)]
-    if users:
-        more = len(users) - _NAMES_SHOWN_MAX
-        _output.write_note(
-            f"not imported: {_output.counted(len(users), 'user')}, because this broker has none but root "
-            f"and one token for all others: {', '.join(users[:_NAMES_SHOWN_MAX])}"
-            f"{f' and {more:,} more' if more > 0 else ''}; an export keeps them"
+        importer = Importer(
+            memphis,
+            found,
+            replicas=replicas,
+            dry_run=dry_run,
+            keep_password=passwords.keep if passwords else None,
         )
+        arrived = await importer.run(lambda result: _tell(result, dry_run=dry_run))
+    _tell_of_left(left_users(found.users, without_applications=passwords is not None))
     if dry_run:
         _output.write_line(f"nothing was done; read were {_counts(found)}")
     elif arrived:
@@ -157,6 +187,22 @@ async def _import(
     if not arrived:
         _output.write_error("not all of it is here as it was there; see above")
         raise typer.Exit(FAILED)
+
+
+def _tell_of_left(left: Sequence[ExportedUser]) -> None:
+    users = [f"{user.name} ({user.kind})" for user in left]
+    if not users:
+        return
+    more = len(users) - _NAMES_SHOWN_MAX
+    why = (
+        "those of applications get new passwords with --passwords-out, others have nothing to do here"
+        if any(user.kind == "application" for user in left)
+        else "this broker has no console for them"
+    )
+    _output.write_note(
+        f"not imported: {_output.counted(len(users), 'user')}: {', '.join(users[:_NAMES_SHOWN_MAX])}"
+        f"{f' and {more:,} more' if more > 0 else ''}; {why}; an export keeps them"
+    )
 
 
 def _tell(result: Result, *, dry_run: bool) -> None:

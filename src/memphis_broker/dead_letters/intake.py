@@ -7,25 +7,15 @@ gave a message up; that word is captured in a work-queue stream, so a broker tha
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime
-from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from memphis.wire.errors import ErrorCode, Refusal
 from memphis.wire.models import SEQUENCE_MAX
 from memphis_broker.dead_letters import model
+from memphis_broker.dead_letters.piecework import Piecework
 from memphis_broker.dead_letters.recorder import GivenUp, Recorder
-from memphis_broker.engine.concurrency import for_each
 from memphis_broker.engine.work import Work, WorkQueue
-
-logger = logging.getLogger(__name__)
-
-_BATCH: Final = 64
-_WAIT_S: Final = 5.0
-_AGAIN_S: Final = 2.0
-_ATTEMPTS_MAX: Final = 5
 
 
 class _Advisory(BaseModel):
@@ -46,31 +36,21 @@ class Intake:
     def __init__(self, work: WorkQueue, recorder: Recorder) -> None:
         self._work = work
         self._recorder = recorder
+        self._pieces = Piecework(work, self._store, recorder, "a message that was given up")
 
     async def step(self) -> None:
         """Take what waits, up to some, and see to it."""
-        await for_each(await self._work.take(_BATCH, _WAIT_S), self._see_to)
+        await self._pieces.step()
 
     async def is_done(self) -> bool:
         """Whether every word of the engine so far was seen to."""
         return await self._work.is_empty()
 
-    async def _see_to(self, work: Work) -> None:
-        try:
-            await self._store(work)
-        except Refusal as refusal:
-            if refusal.code is ErrorCode.ENGINE_UNAVAILABLE or work.attempts < _ATTEMPTS_MAX:
-                logger.warning("a message that was given up is not stored yet: %s", refusal.text)
-                await work.again(_AGAIN_S)
-                return
-            await self._set_aside(work, refusal.text)
-        await work.done()
-
     async def _store(self, work: Work) -> None:
         try:
             advisory = _Advisory.model_validate_json(work.payload)
         except ValidationError:
-            await self._set_aside(
+            await self._pieces.set_aside(
                 work, "word of a message that was given up, which cannot be understood"
             )
             return
@@ -83,11 +63,6 @@ class Intake:
             at=_time_or_none(advisory.timestamp),
         )
         await self._recorder.given_up(word)
-
-    async def _set_aside(self, work: Work, reason: str) -> None:
-        await self._recorder.set_aside(
-            work.payload, f"{reason} (from {work.subject})", str(work.sequence)
-        )
 
 
 def _time_or_none(timestamp: str) -> datetime | None:

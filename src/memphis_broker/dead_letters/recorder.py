@@ -18,6 +18,7 @@ from memphis.wire.names import GroupName, InvalidNameError, StationName
 from memphis_broker.dead_letters import model
 from memphis_broker.engine.durables import Durables
 from memphis_broker.engine.streams import StoredMessage, Streams
+from memphis_broker.groups.model import life_of
 from memphis_broker.stations.model import StationRecord
 from memphis_broker.stations.service import StationService
 
@@ -87,7 +88,7 @@ class Recorder:
         if original is None and waits and not word.was_terminated:
             return  # everybody has acknowledged it, late
         if place.station.options.send_poison_msg_to_dls:
-            label = self._label(word, place, original)
+            label = self._label(word, place, original, await self._life(place))
             carried = original.headers if original else {}
             await self._append(label, carried, original.payload if original else b"")
         if original is not None and waits:
@@ -132,7 +133,7 @@ class Recorder:
     async def set_aside(self, payload: bytes, reason: str, word_id: str) -> None:
         """Keep what cannot be understood where a person can see it; of what is too large, the beginning."""
         label = model.malformed_label(as_reason(reason), self._now())
-        own = model.headers_of(label, {}, f"aside/{word_id}/{self._now().timestamp()}")
+        own = model.headers_of(label, {}, f"aside/{word_id}")
         if not self._streams.fits(payload, own):
             payload = payload[:_ASIDE_BYTES]
         await self._streams.append(subjects.MALFORMED, payload, own)
@@ -169,7 +170,15 @@ class Recorder:
             return None
         return Place(station, int(number), group)
 
-    def _label(self, word: GivenUp, place: Place, original: StoredMessage | None) -> Label:
+    async def _life(self, place: Place) -> str:
+        """Which life of its group this is: the same that a member of ours writes on such a label."""
+        first = subjects.stream_name(place.station.station, place.station.partitions[0])
+        durable = await self._durables.state(first, place.group.internal)
+        return life_of(durable, {})
+
+    def _label(
+        self, word: GivenUp, place: Place, original: StoredMessage | None, life: str
+    ) -> Label:
         reason = word.reason if original else f"{word.reason}; {_GONE}"
         failure = Failure(reason=as_reason(reason), deliveries=word.deliveries, at=self._now())
         if original is not None and subjects.redrive_group(original.subject):
@@ -182,6 +191,7 @@ class Recorder:
             partition=place.partition,
             sequence=word.sequence,
             group=str(place.group),
+            group_life=life,
             kind=subjects.KIND_POISON,
             sent_at=model.time_of(original.stored_at) if original else None,
             failures=[failure],

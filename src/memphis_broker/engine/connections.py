@@ -33,7 +33,7 @@ from memphis_broker.engine.accounts import (
 )
 from memphis_broker.engine.bulk import Bulk
 from memphis_broker.engine.fast import open_fast
-from memphis_broker.engine.presence import Presence
+from memphis_broker.engine.presence import Presence, count_servers
 from memphis_broker.engine.refusals import ask_why
 
 logger = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class EngineConnections:
             on several interfaces may count more than once: be ready to be refused.
         bulk: For many messages at once, in the same account as ``clients``.
         presence: Tells who is connected, where the system account can be asked.
+        decides_logins: Whether the engine asks the broker who may log in.
         lost: Set when a connection is gone for good.
     """
 
@@ -89,6 +90,7 @@ class EngineConnections:
         self.cluster_size = 1
         self.bulk = Bulk(targets)
         self.presence = Presence(None, 1)
+        self.decides_logins = targets.secrets is not None
         self.lost = asyncio.Event()
 
     async def open(
@@ -170,7 +172,11 @@ class EngineConnections:
             "system", Credentials(user=SYSTEM_USER, password=secrets.system_password)
         )
         self.cluster_size = await _meta_cluster_size(system)
-        self.presence = Presence(system, self.cluster_size)
+        servers = self.cluster_size
+        if servers > 1:
+            # Clients may be on servers that keep no streams.
+            servers = max(servers, await count_servers(system))
+        self.presence = Presence(system, servers)
 
     def _first_login(self) -> Credentials | None:
         secrets = self._targets.secrets

@@ -189,6 +189,10 @@ class Endpoints:
             try:
                 reply = await self._answer(asked.subject, asked.body, asked.headers)
                 await self._reply(asked, reply)
+            except (
+                Exception
+            ):  # a named supervisor: one request must not end the serving of all others
+                logger.exception("a request on %s was not answered", asked.subject)
             finally:
                 self._running -= 1
                 self._waiting.task_done()

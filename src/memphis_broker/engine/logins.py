@@ -34,6 +34,8 @@ class Permissions:
     subscribe: tuple[str, ...]
     subscribe_denied: tuple[str, ...] = ()
     """Of what ``subscribe`` covers, this all the same."""
+    publish_denied: tuple[str, ...] = ()
+    """Of what ``publish`` covers, this all the same."""
     responses_max: int = 1024
     """Replies that may be sent to a request that was received. Every member of a group answers the
     broker's question who is left in it, and any number of members may share one connection."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import nats.errors
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
 _SUBJECT: Final = "$SYS.REQ.SERVER.PING.CONNZ"
+_SERVERS_SUBJECT: Final = "$SYS.REQ.SERVER.PING"
+_SERVERS_S: Final = 0.5
 _PAGE: Final = 1024
 _DEADLINE_S: Final = 2.0
 
@@ -30,6 +33,11 @@ class Presence:
         """Args: ``system`` is a connection in the system account; of ``servers``, each has to answer."""
         self._system = system
         self._servers = servers
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether the engine can be asked at all; if not, nothing will ever be told."""
+        return self._system is not None
 
     async def names(self, listening_on: str) -> frozenset[str] | None:
         """The names of the connections that listen on a subject; None if it cannot be told.
@@ -63,21 +71,38 @@ class Presence:
             "offset": offset,
             "limit": _PAGE,
         }
-        pages: list[dict[str, Any]] = []
-        with engine_failures("asking who is connected"):
-            inbox = system.new_inbox()
-            answers = await system.subscribe(inbox)
-            try:
-                await system.publish(_SUBJECT, json.dumps(wish).encode(), reply=inbox)
-                async with asyncio.timeout(_DEADLINE_S):
-                    while len(pages) < self._servers:
-                        answer = await answers.next_msg(timeout=None)
-                        pages.append(_data(answer.data))
-            except (TimeoutError, nats.errors.TimeoutError):
-                return pages
-            finally:
-                await answers.unsubscribe()
-        return pages
+        body = json.dumps(wish).encode()
+        answers = await _answers(system, _SUBJECT, body, self._servers, _DEADLINE_S)
+        return [_data(answer) for answer in answers]
+
+
+async def count_servers(system: Client) -> int:
+    """How many servers answer within a moment.
+
+    Raises:
+        Refusal: ``ENGINE_UNAVAILABLE`` where the connection is closed.
+    """
+    return len(await _answers(system, _SERVERS_SUBJECT, b"", sys.maxsize, _SERVERS_S))
+
+
+async def _answers(
+    system: Client, subject: str, body: bytes, enough: int, deadline_s: float
+) -> list[bytes]:
+    """What the servers answer, until there are enough or time is up."""
+    found: list[bytes] = []
+    with engine_failures("asking the engine's servers"):
+        inbox = system.new_inbox()
+        subscription = await system.subscribe(inbox)
+        try:
+            await system.publish(subject, body, reply=inbox)
+            async with asyncio.timeout(deadline_s):
+                while len(found) < enough:
+                    found.append((await subscription.next_msg(timeout=None)).data)
+        except (TimeoutError, nats.errors.TimeoutError):
+            return found
+        finally:
+            await subscription.unsubscribe()
+    return found
 
 
 def _data(body: bytes) -> dict[str, Any]:

@@ -99,11 +99,12 @@ class GroupService:
         async with self.undisturbed(station.id, group):
             return await self._join(station, group, request, engine_keeps_limit)
 
-    async def leave(self, request: GroupLeave) -> GroupLeft:
+    async def leave(self, request: GroupLeave, *, station_id: str = "") -> GroupLeft:
         """A member has gone: end the group, with its position, if no live member is left.
 
         A group that more than one member ever joined ends only after nobody listened for a while,
-        :data:`GRACE_S`: others may be about to come back. A group that is not there is left already.
+        :data:`GRACE_S`: others may be about to come back. A group that is not there is left already, and
+        so is one of another life of the station than ``station_id``, if that is given.
 
         Raises:
             InvalidNameError: A name breaks the grammar.
@@ -112,7 +113,7 @@ class GroupService:
         group = GroupName.parse(request.group)
         station = await self._stations.ready(StationName.parse(request.station))
         known = await self._known(station, group)
-        if not known:
+        if not known or station_id not in ("", station.id):
             return GroupLeft(removed=False)
         shared = model.is_shared(known.get(station.partitions[0]))
         if shared and not await self._stays_silent(station, group):
@@ -129,7 +130,10 @@ class GroupService:
             async def end(stream_name: str) -> bool:
                 return await self._durables.delete(stream_name, group.internal)
 
-            return GroupLeft(removed=any(await for_each(station.stream_names, end)))
+            first, *others = station.stream_names
+            removed = any(await for_each(others, end))
+            # Last: it says what the group is, to whoever goes on from here after a kill.
+            return GroupLeft(removed=await end(first) or removed)
 
     async def exists(self, station: StationRecord, partition: int, group: GroupName) -> bool:
         """Whether the station has this group."""
@@ -145,7 +149,7 @@ class GroupService:
         made = True
         while True:
             known = await self._known(station, group)
-            limits = await self._limits(station, group, known, request)
+            limits = await self._limits(station, group, known, request, engine_keeps_limit)
             by_engine = engine_keeps_limit or model.is_limit_of_engine(known.values())
             marks = model.marks_of_joined() if known else model.marks_of_new(uuid.uuid4().hex)
             if await self._make(station, group, known, limits, request, marks, by_engine):
@@ -200,8 +204,12 @@ class GroupService:
         group: GroupName,
         known: Mapping[int, DurableState],
         request: GroupJoin,
+        engine_keeps_limit: bool,
     ) -> Limits:
-        """The limits that hold once this member has joined."""
+        """The limits that hold once this member has joined.
+
+        Of members that need the engine to keep the limit, the last to join decides among themselves.
+        """
         asked = model.limits_asked(request)
         held = [model.limits_of(known[partition]) for partition in sorted(known)]
         if all(limits == asked for limits in held):
@@ -211,7 +219,8 @@ class GroupService:
             subjects.members_subject(station.station, group), _MEMBERS_DEADLINE_S, own + 1
         )
         # Without an answer of its own, whoever joins would be taken for nobody: then one is silent.
-        if answers is None or (own and answers == own):
+        nobody = answers is None or bool(own and answers == own)
+        if nobody and (engine_keeps_limit or not await self._others.is_any_there(station, group)):
             return asked
         logger.info(
             "the group %s of station %s has other members and keeps its limits: "

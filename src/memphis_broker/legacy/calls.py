@@ -99,9 +99,15 @@ class LegacyCalls:
         key = MemberKey(name, checked_connection(request.connection_id), consumer)
         station, _ = await self._stations.open(name)
         schema = await self.schema_of(station)
+        await self._leaving.wait_until_ended(name, group)
         # Before: who leaves the group at this moment must see that somebody comes.
-        await self._members.enter(key, station, group)
-        await self._groups.join(join, engine_keeps_limit=True)
+        entered = await self._members.enter(key, station, group)
+        try:
+            await self._groups.join(join, engine_keeps_limit=True)
+        except Refusal:
+            if entered is not None:
+                await self._members.erase(entered)
+            raise
         return translate.consumer_reply(station, schema)
 
     async def remove_consumer(self, request: ConsumerDestruction) -> None:

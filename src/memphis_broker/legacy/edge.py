@@ -75,21 +75,24 @@ class LegacyEdge:
     async def answer(self, subject: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         """Grant the request and return the reply; an error is a reply as well."""
         caller = read_caller(headers)
+        served = self._served.get(subject)
+        if served is None:
+            # Not by subscription: a message that somebody had delivered to one of ours comes as what it is.
+            return b"this broker does not know that request"
         key = (subject, caller, body)
         first = self._under_way.get(key)
         if first is not None:
             return await asyncio.shield(first)
         reply = self._under_way[key] = asyncio.get_running_loop().create_future()
         try:
-            answer = await self._answer(subject, body, caller)
+            answer = await self._answer(served, subject, body, caller)
             reply.set_result(answer)
         finally:
             del self._under_way[key]
             reply.cancel()
         return answer
 
-    async def _answer(self, subject: str, body: bytes, caller: Caller) -> bytes:
-        served = self._served[subject]
+    async def _answer(self, served: _Served, subject: str, body: bytes, caller: Caller) -> bytes:
         try:
             async with asyncio.timeout(self._deadline_s) as deadline:
                 granted = await served.grant(_decode(served, body, caller))
@@ -114,8 +117,8 @@ def _decode(served: _Served, body: bytes, caller: Caller) -> requests.LegacyRequ
         raise Refusal(ErrorCode.MALFORMED_REQUEST, "the request is no JSON object") from error
     # Who asks is the engine's word, where it gives it, and never that of the body.
     connection_id, separator, _ = caller.connection.partition(_CONNECTION_SEPARATOR)
-    if separator:
-        members["connection_id"] = connection_id
+    if caller.user or caller.connection:
+        members["connection_id"] = connection_id if separator else ""
     try:
         return served.model.model_validate(upgrade(members) if served.is_versioned else members)
     except ValidationError as error:

@@ -14,12 +14,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
-from memphis.exceptions import MemphisConnectError, MemphisUsageError
+from memphis.exceptions import MemphisConnectError, MemphisTimeoutError, MemphisUsageError
 from memphis.transport.connection import Connection
 from memphis.transport.protocol import MessageFrame
+from memphis.transport.subscriptions import Subscription
 from memphis.wire import headers, legacy
+from memphis.wire.subjects import INBOX_ROOTS
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +31,8 @@ _QUEUE: Final = "memphis-ingest"
 _FLUSH_S: Final = 5.0
 _ID_LINE: Final = f"\r\n{headers.ORIGINAL_MESSAGE_ID}:".encode()
 _ENGINE_ID_LINE: Final = f"\r\n{headers.MESSAGE_ID}:".encode()
+_LAST_LINES: Final = 2 * headers.BLOCK_END
+_INBOXES: Final = tuple(root.encode() for root in INBOX_ROOTS)
 _TOO_LARGE: Final = json.dumps(
     {
         "type": "io.nats.jetstream.api.v1.pub_ack_response",
@@ -50,6 +55,7 @@ class Ingest:
         """Args: ``connect`` opens the connection that messages come in and go out by."""
         self._connect = connect
         self._connection: Connection | None = None
+        self._subscription: Subscription | None = None
         self._dropped = 0
 
     async def start(self) -> None:
@@ -58,33 +64,44 @@ class Ingest:
         Raises:
             Refusal: ``ENGINE_UNAVAILABLE``.
         """
-        self._connection = await self._connect()
-        self._connection.subscribe_runs(legacy.INGEST_ALL, self._pass_on, queue=_QUEUE)
-        await self._connection.flush(_FLUSH_S)
+        connection = self._connection = await self._connect()
+        self._subscription = connection.subscribe_runs(
+            legacy.INGEST_ALL, lambda run: self._pass_on(connection, run), queue=_QUEUE
+        )
+        await connection.flush(_FLUSH_S)
 
     async def stop(self) -> None:
-        """Serve no more. Idempotent."""
+        """Serve no more; what the engine has given us already is passed on. Idempotent."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
-
-    def _pass_on(self, run: Sequence[MessageFrame]) -> None:
-        connection = self._connection
+        subscription, self._subscription = self._subscription, None
         if connection is None:
             return
-        for _, _, subject, reply, block, payload in run:
+        if subscription is not None and connection.is_connected:
+            subscription.unsubscribe()
+            with suppress(MemphisConnectError, MemphisTimeoutError):
+                # What was given before comes before the answer to this, and goes out with the closing.
+                await connection.flush(_FLUSH_S)
+        await connection.close()
+
+    def _pass_on(self, connection: Connection, run: Sequence[MessageFrame]) -> None:
+        for frame in run:
             try:
-                connection.publish(
-                    legacy.ingested_subject(subject),
-                    payload,
-                    reply=reply,
-                    header=with_engine_id(block) if block else b"",
-                )
-            except MemphisUsageError:
-                if reply:
-                    connection.publish(reply, _TOO_LARGE)
+                self._pass_one(connection, frame)
             except MemphisConnectError:
-                self._drop(len(payload))
+                self._drop(len(frame[5]))
+
+    @staticmethod
+    def _pass_one(connection: Connection, frame: MessageFrame) -> None:
+        _, _, subject, reply, block, payload = frame
+        header = with_engine_id(block) if block else b""
+        try:
+            connection.publish(
+                legacy.ingested_subject(subject), payload, reply=reply, header=header
+            )
+        except MemphisUsageError:
+            # Only to an inbox: the broker may publish where the producer may not.
+            if reply.startswith(_INBOXES):
+                connection.publish(reply, _TOO_LARGE)
 
     def _drop(self, size: int) -> None:
         self._dropped += 1
@@ -99,10 +116,11 @@ class Ingest:
 def with_engine_id(block: bytes) -> bytes:
     """The header block with the producer's id also where the engine looks for it.
 
-    A block without such an id, or with the engine's header already, comes back as it is.
+    A block without such an id, with the engine's header already, or that does not end as blocks do (the
+    engine takes any bytes), comes back as it is.
     """
     start = block.find(_ID_LINE)
-    if start < 0 or _ENGINE_ID_LINE in block:
+    if start < 0 or _ENGINE_ID_LINE in block or not block.endswith(_LAST_LINES):
         return block
     start += len(_ID_LINE)
     message_id = block[start : block.index(b"\r\n", start)].strip()

@@ -54,10 +54,14 @@ class MemberKey(NamedTuple):
     consumer: ConsumerName
 
     @property
-    def text(self) -> str:
-        """The key of the record."""
+    def prefix(self) -> str:
+        """What the keys of its records begin with: one for each group that it is in."""
         own = self.consumer.replace(".", "/")
         return f"{key_of(self.station)}.{self.connection_id}.{own}"
+
+    def within(self, group: GroupName) -> str:
+        """The key of its record as a member of one group."""
+        return f"{self.prefix}.{group.replace('.', '/')}"
 
 
 def checked_connection(connection_id: str) -> str:
@@ -87,30 +91,34 @@ class Members:
         """Make sure that the bucket is there."""
         await self._records.open()
 
-    async def enter(self, key: MemberKey, station: StationRecord, group: GroupName) -> None:
-        """Write down a member; one that is there already is as good."""
+    async def enter(
+        self, key: MemberKey, station: StationRecord, group: GroupName
+    ) -> StoredMember | None:
+        """Write down a member. Returns None if it was there already: the request was made again."""
         member = Member(
             station=station.name,
             station_id=station.id,
             group=group,
             connection_id=key.connection_id,
         )
-        await self._write(key.text, member)
+        return await self._write(key.within(group), member)
 
     async def mark_leaving(self, key: MemberKey) -> StoredMember | None:
-        """Write down that a member is about to go; None if there is none."""
+        """Write down that a member is about to go; None if there is none.
+
+        Of several groups that a consumer of this name is in, it is one; one that it is leaving already
+        comes last, so that a request made again does not end another.
+        """
         while True:
-            found = await self._read(key.text)
-            if found is None:
+            found = [_parsed(record) for record in await self._records.scan(key.prefix)]
+            if not found:
                 return None
-            member = found.member.model_copy(update={"leaving": True})
-            try:
-                revision = await self._records.write(
-                    key.text, member.model_dump_json().encode(), found.record.revision
-                )
-            except RecordConflictError:
-                continue  # somebody else wrote it meanwhile: look again
-            return StoredMember(Record(key.text, b"", revision), member)
+            chosen = min(found, key=lambda f: (f.member.leaving, f.record.key))
+            if chosen.member.leaving:
+                return chosen
+            marked = await self._rewrite(chosen, chosen.member.model_copy(update={"leaving": True}))
+            if marked is not None:
+                return marked  # else somebody else wrote it meanwhile: look again
 
     async def erase(self, found: StoredMember) -> None:
         """Forget a member, unless it has come back since it was read."""
@@ -118,6 +126,10 @@ class Members:
             await self._records.erase(found.record.key, found.record.revision)
         except RecordConflictError:
             logger.debug("the member %s has come back, or is gone already", found.record.key)
+
+    async def is_in_doubt(self) -> bool:
+        """Whether it cannot be told at this moment which connections live, though it can as a rule."""
+        return self._presence.can_be_asked and await self.living() is None
 
     async def is_any_there(self, station: StationRecord, group: GroupName) -> bool:
         """Whether a group has a member that is not leaving and whose connection lives.
@@ -148,20 +160,23 @@ class Members:
         records = await self._records.scan(key_of(station) if station else "")
         return [_parsed(record) for record in records]
 
-    async def _read(self, key: str) -> StoredMember | None:
-        record = await self._records.read(key)
-        return None if record.value is None else _parsed(record)
-
-    async def _write(self, key: str, member: Member) -> None:
+    async def _write(self, key: str, member: Member) -> StoredMember | None:
         while True:
             record = await self._records.read(key)
             if record.value is not None and _parsed(record).member == member:
-                return
-            try:
-                await self._records.write(key, member.model_dump_json().encode(), record.revision)
-            except RecordConflictError:
-                continue  # somebody else wrote it meanwhile: look again
-            return
+                return None
+            written = await self._rewrite(StoredMember(record, member), member)
+            if written is not None:
+                return written  # else somebody else wrote it meanwhile: look again
+
+    async def _rewrite(self, found: StoredMember, member: Member) -> StoredMember | None:
+        """Write over what was found; None if that has changed."""
+        key, value = found.record.key, member.model_dump_json().encode()
+        try:
+            revision = await self._records.write(key, value, found.record.revision)
+        except RecordConflictError:
+            return None
+        return StoredMember(Record(key, value, revision), member)
 
 
 def _parsed(record: Record) -> StoredMember:

@@ -6,32 +6,23 @@ set aside among the dead letters, where a person can see it.
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, ValidationError
 
 from memphis.exceptions import MemphisHeaderError
 from memphis.wire import headers, legacy, subjects
-from memphis.wire.errors import ErrorCode, Refusal
 from memphis.wire.models import SEQUENCE_MAX
 from memphis.wire.names import GroupName, InvalidNameError, StationName
 from memphis_broker.api.edge import describe_faults
+from memphis_broker.dead_letters.piecework import Piecework
 from memphis_broker.dead_letters.recorder import GivenUp, Recorder
-from memphis_broker.engine.concurrency import for_each
 from memphis_broker.engine.streams import StreamSpec
 from memphis_broker.engine.work import Work, WorkQueue
 from memphis_broker.legacy.requests import LegacyRequest, Text
 
-logger = logging.getLogger(__name__)
-
-STREAM: Final = "memphis_legacy_reports"
 _KEPT_S: Final = 7 * 24 * 3600
 _KEPT_MAX: Final = 1_000_000
-_BATCH: Final = 64
-_WAIT_S: Final = 5.0
-_AGAIN_S: Final = 2.0
-_ATTEMPTS_MAX: Final = 5
 
 
 def _lowered(value: Any) -> Any:
@@ -65,7 +56,7 @@ class _GivenUp(LegacyRequest):
 def stream(replicas: int) -> StreamSpec:
     """The stream that holds reports until a broker has read them."""
     return StreamSpec(
-        name=STREAM,
+        name=subjects.REPORT_STREAM,
         subjects=legacy.REPORTS,
         replicas=replicas,
         until_done=True,
@@ -78,25 +69,18 @@ class Reports:
     """Takes reports from their queue. :meth:`step` is one round of work."""
 
     def __init__(self, work: WorkQueue, recorder: Recorder) -> None:
-        self._work = work
         self._recorder = recorder
+        self._pieces = Piecework(work, self._see_to, recorder, "the report of an original SDK")
 
     async def step(self) -> None:
         """Take what waits, up to some, and see to it."""
-        await for_each(await self._work.take(_BATCH, _WAIT_S), self._see_to)
+        await self._pieces.step()
 
     async def _see_to(self, work: Work) -> None:
         try:
             await self._store(work)
         except InvalidNameError as error:
             await self._set_aside(work, str(error))
-        except Refusal as refusal:
-            if refusal.code is ErrorCode.ENGINE_UNAVAILABLE or work.attempts < _ATTEMPTS_MAX:
-                logger.warning("the report of an SDK is not stored yet: %s", refusal.text)
-                await work.again(_AGAIN_S)
-                return
-            await self._set_aside(work, refusal.text)
-        await work.done()
 
     async def _store(self, work: Work) -> None:
         is_schema = work.subject == legacy.SCHEMA_FAILURES
@@ -130,7 +114,7 @@ class Reports:
             payload,
             carried,
             report.validation_error or "it failed the schema",
-            f"{STREAM}/{work.sequence}/{work.stored_at}",
+            f"{work.sequence}/{work.stored_at.timestamp()}",
         )
 
     async def _given_up(self, work: Work, report: _GivenUp) -> None:
@@ -150,10 +134,8 @@ class Reports:
             await self._set_aside(work, "there is no such consumer, or there was no such message")
 
     async def _set_aside(self, work: Work, reason: str) -> None:
-        await self._recorder.set_aside(
-            work.payload,
-            f"the report of an original SDK cannot be used: {reason} (from {work.subject})",
-            f"{STREAM}/{work.sequence}",
+        await self._pieces.set_aside(
+            work, f"the report of an original SDK cannot be used: {reason}"
         )
 
 

@@ -36,6 +36,7 @@ class LegacyWork:
         self._replicas = replicas
         self._members = members
         self._queue = queue
+        self._leaving = leaving
         self._ingest = ingest
         self._endpoints = endpoints
         self._workers = [
@@ -64,4 +65,5 @@ class LegacyWork:
         """Serve no more. Idempotent."""
         await asyncio.gather(*[worker.stop() for worker in self._workers])
         await self._endpoints.stop()
+        await self._leaving.stop()
         await self._ingest.stop()

@@ -1,12 +1,14 @@
 """Recreates what an export holds on this broker, with the SDK's calls alone.
 
-Schemas first, because stations need them; then stations, each after the one that gets its dead letters.
-Invariants: what is there already is never changed, only added to; so the same import, done again after
-whatever ended it, does the rest and nothing twice. Each schema and each station has one outcome.
+Schemas first, because stations need them; then stations, each after the one that gets its dead letters;
+then users, if their passwords can be kept. Invariants: what is there already is never changed, only added
+to; so the same import, done again after whatever ended it, does the rest and nothing twice. Each schema,
+station and user has one outcome, and a user's password is kept before the user is created.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,18 +20,21 @@ from memphis.exceptions import (
     MemphisUsageError,
 )
 from memphis.transport.errors import bare_text
-from memphis.wire.names import SchemaName, StationName
+from memphis.wire.names import SchemaName, StationName, UserName
 from memphis_broker.move_in.model import (
     Difference,
     Export,
     ExportedSchema,
     ExportedStation,
+    ExportedUser,
     ExportedVersion,
     MoveInError,
+    application_users,
     differences,
     distinct_versions,
     in_order,
     not_carried,
+    not_carried_of_user,
     wanted_options,
 )
 
@@ -38,11 +43,12 @@ if TYPE_CHECKING:
     from memphis.schemas import Schema, SchemaDefinition
 
 _REFUSED = (MemphisRequestError, MemphisSchemaError, MemphisUsageError, MoveInError)
-"""Of one schema or station; whatever else goes wrong ends the import."""
+"""Of one schema, station or user; whatever else goes wrong ends the import."""
+_PASSWORD_BYTES = 24
 
 
 class Outcome(Enum):
-    """What became of one schema or station; or would, in a dry run."""
+    """What became of one schema, station or user; or would, in a dry run."""
 
     CREATED = "created"
     COMPLETED = "completed"
@@ -58,10 +64,10 @@ ARRIVED = frozenset({Outcome.CREATED, Outcome.COMPLETED, Outcome.PRESENT})
 
 
 class Result(NamedTuple):
-    """One schema or station, and what became of it."""
+    """One schema, station or user, and what became of it."""
 
     kind: str
-    """``schema`` or ``station``."""
+    """``schema``, ``station`` or ``user``."""
     name: str
     outcome: Outcome
     words: str = ""
@@ -80,19 +86,28 @@ class Importer:
         export: What to recreate.
         replicas: On how many servers each message is kept; None: as at the original.
         dry_run: Look at what is there, and change nothing.
+        keep_password: Keeps the new password of a user by name, before the user is created; raises
+            MoveInError if it cannot. None: no users are created.
     """
 
     def __init__(
-        self, memphis: Memphis, export: Export, *, replicas: int | None, dry_run: bool
+        self,
+        memphis: Memphis,
+        export: Export,
+        *,
+        replicas: int | None,
+        dry_run: bool,
+        keep_password: Callable[[str, str], object] | None = None,
     ) -> None:
         self._memphis = memphis
         self._export = export
         self._replicas = replicas
         self._dry_run = dry_run
+        self._keep_password = keep_password
         self._lost_schemas: set[str] = set()
 
     async def run(self, tell: Callable[[Result], object]) -> bool:
-        """Recreate everything, and tell of each schema and station; whether all of them arrived.
+        """Recreate everything, and tell of each schema, station and user; whether all arrived.
 
         Raises:
             MemphisConnectError: The broker is gone; the import can be done again.
@@ -123,6 +138,10 @@ class Importer:
         for station in later:
             created = await self._memphis.existing_station(station.name)
             await created.configure(dls_station=station.dls_station)
+        if self._keep_password and (users := application_users(self._export.users)):
+            here = {user.name for user in await self._memphis.users()}
+            for user in users:
+                told(await self._user(user, here, self._keep_password))
         return arrived
 
     # Schemas.
@@ -212,6 +231,24 @@ class Importer:
         if differing:
             return Outcome.DIFFERS, "", differing
         return Outcome.PRESENT, "", []
+
+    # Users.
+
+    async def _user(
+        self, user: ExportedUser, here: set[str], keep_password: Callable[[str, str], object]
+    ) -> Result:
+        outcome, words = Outcome.CREATED, "with a new password"
+        try:
+            name = UserName.parse(user.name)
+            if name in here:
+                outcome, words = Outcome.PRESENT, "with the password that it has"
+            elif not self._dry_run:
+                password = secrets.token_urlsafe(_PASSWORD_BYTES)
+                keep_password(name, password)
+                await self._memphis.create_user(name, password)
+        except _REFUSED as error:
+            outcome, words = Outcome.FAILED, bare_text(error)
+        return Result("user", user.name.lower(), outcome, words, (), not_carried_of_user(user))
 
 
 async def _definitions(schema: Schema) -> list[SchemaDefinition]:

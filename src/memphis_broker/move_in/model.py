@@ -17,6 +17,7 @@ from memphis.wire.models import SEQUENCE_MAX, StationOptions
 
 FORMAT: Final = 1
 ROOT: Final = "root"
+APPLICATION: Final = "application"
 ACCESS_ALL: Final = "*"
 
 
@@ -74,7 +75,7 @@ class ExportedSchema(_Part):
 
 
 class ExportedUser(_Part):
-    """A user of the original. Passwords are told to nobody, so there is none."""
+    """A user of the original. Passwords are told to nobody there, so there is none."""
 
     name: str
     kind: str
@@ -243,6 +244,30 @@ def distinct_versions(schema: ExportedSchema) -> list[ExportedVersion]:
     return list(kept.values())
 
 
-def left_users(users: Sequence[ExportedUser]) -> list[ExportedUser]:
-    """The users that this broker does not have: all but root, whom every broker has."""
-    return [user for user in users if user.name != ROOT]
+def application_users(users: Sequence[ExportedUser]) -> list[ExportedUser]:
+    """The users that applications log in as, and that can be created here."""
+    return [user for user in users if user.kind == APPLICATION and user.name.lower() != ROOT]
+
+
+def left_users(
+    users: Sequence[ExportedUser], *, without_applications: bool = False
+) -> list[ExportedUser]:
+    """The users that are not created here: never root, whom every broker has.
+
+    Args:
+        users: All of them.
+        without_applications: Whether those of applications are created.
+    """
+    others = [user for user in users if user.name.lower() != ROOT]
+    return [user for user in others if not (without_applications and user.kind == APPLICATION)]
+
+
+def not_carried_of_user(user: ExportedUser) -> list[str]:
+    """What a user of the original has that a user here does not, in words."""
+    words = []
+    if user.description:
+        words.append("its description")
+    limited = [name for name in ("read", "write") if getattr(user, name) != [ACCESS_ALL]]
+    if limited:
+        words.append(f"that it may {' and '.join(limited)} certain stations only")
+    return words

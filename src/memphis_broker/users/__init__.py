@@ -1,1 +1,1 @@
-"""Who may connect, and what each may do. Pure: no wire, no engine."""
+"""Who may connect, with which password, and what each may do."""

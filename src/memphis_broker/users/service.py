@@ -1,132 +1,123 @@
-"""Decides logins: one rule for passwords, one for the shared token.
-
-In the flow: engine > auth callout > here > signed permissions. Pure; secrets come in by
-constructor. Invariants: secrets are compared in constant time and appear in no text; a name that
-was only claimed, as with the shared token, opens nothing that another connection of that name has.
-"""
+"""Everything that can be asked about users; only root may, and the edge sees to that."""
 
 from __future__ import annotations
 
-import hmac
-import uuid
-from typing import Protocol
+from collections.abc import Callable
+from datetime import datetime
 
-from memphis.transport.handshake import LIBRARY
-from memphis.wire.names import InvalidNameError, UserName
-from memphis_broker.engine.logins import Login, LoginAttempt, LoginRefusedError, Permissions
-from memphis_broker.users.model import native_permissions, original_permissions
-
-ROOT = UserName.parse("root")
-_ACCOUNT_SEPARATOR = "$"
-_CONNECTION_SEPARATOR = "::"
-
-
-class UserDirectory(Protocol):
-    """Knows who exists. Real users replace :class:`RootOnlyDirectory` behind this one method."""
-
-    def password_matches(self, user: UserName, password: str) -> bool:
-        """Whether ``user`` exists and has this password; both failures look the same."""
+from memphis.wire.errors import ErrorCode, Refusal
+from memphis.wire.models import Done
+from memphis.wire.names import UserName
+from memphis.wire.users import UserCreate, UserList, UserPage, UserPassword, UserRemove
+from memphis_broker.engine.records import RecordConflictError
+from memphis_broker.users import model
+from memphis_broker.users.model import UserRecord
+from memphis_broker.users.passwords import KnownPassword, Passwords, TooManyChecksError
+from memphis_broker.users.store import UserStore
 
 
-class RootOnlyDirectory:
-    """The directory of a broker with no users but root."""
+class UserService:
+    """Users by name. Safe for many tasks and many brokers at once.
 
-    def __init__(self, root_password: str) -> None:
-        self._root_password = root_password
-
-    def password_matches(self, user: UserName, password: str) -> bool:
-        """See :class:`UserDirectory`."""
-        same = _same_secret(password, self._root_password)
-        return same and user == ROOT
-
-
-class LoginService:
-    """Turns a login attempt into permissions or a refusal.
-
-    Args:
-        directory: Checks user and password.
-        connection_token: The shared token, or None to refuse every login by token.
-        original_sdks: Whether a client that is not ours may be an SDK of the original, and gets what
-            such an SDK needs.
+    Every method that takes a name raises ``InvalidNameError`` for one that breaks the grammar. What
+    changes is true for logins from then on; connections that stand are left alone.
     """
 
-    def __init__(
-        self,
-        directory: UserDirectory,
-        connection_token: str | None,
-        *,
-        original_sdks: bool = False,
-    ) -> None:
-        self._directory = directory
-        self._connection_token = connection_token
-        self._original_sdks = original_sdks
+    def __init__(self, store: UserStore, passwords: Passwords, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._passwords = passwords
+        self._now = now
 
-    def log_in(self, attempt: LoginAttempt) -> Login:
-        """Decide one attempt.
+    async def create(self, request: UserCreate) -> Done:
+        """Create a user; the same request again changes nothing.
 
         Raises:
-            LoginRefusedError: Why not, in words for the log.
+            Refusal: ``USER_EXISTS``, or ``INVALID_OPTION`` for root.
         """
-        if attempt.token and attempt.password:
-            raise LoginRefusedError("both a password and a connection token were given")
-        return self._by_token(attempt) if attempt.token else self._by_password(attempt)
-
-    def _by_password(self, attempt: LoginAttempt) -> Login:
-        # The original's SDKs send "<user>$<account id>"; a user name itself has no dollar.
-        user = _parse_user(attempt.user.partition(_ACCOUNT_SEPARATOR)[0])
-        if not self._directory.password_matches(user, attempt.password):
-            raise LoginRefusedError(f"unknown user {user} or wrong password")
-        connection_id, named = _parse_connection_name(attempt.connection_name)
-        # A client that is not ours names no connection, and may have any inbox of this user.
-        own_inbox = connection_id if named.lower() == user else None
-        return Login(user=user, permissions=self._permissions(attempt, user, own_inbox))
-
-    def _by_token(self, attempt: LoginAttempt) -> Login:
-        if self._connection_token is None:
-            raise LoginRefusedError("a connection token was given, and this broker has none set")
-        if not _same_secret(attempt.token, self._connection_token):
-            raise LoginRefusedError("wrong connection token")
-        connection_id, named = _parse_connection_name(attempt.connection_name)
-        user = _parse_user(named)
-        if user == ROOT:
-            raise LoginRefusedError("root cannot log in by connection token")
-        # The user is whoever the client says it is: nothing but a random id keeps two apart.
-        if connection_id is None:
-            raise LoginRefusedError(
-                "a login by connection token names its connection '<uuid>::<user>'"
+        name = _ordinary(request.name)
+        password_hash = ""
+        while True:
+            known, revision = await self._store.find(name)
+            if known is not None:
+                return await self._created_before(name, known, revision, request)
+            password_hash = password_hash or await self._passwords.hash(request.password)
+            now = self._now()
+            user = UserRecord(
+                name=name,
+                type=request.type,
+                password_hash=password_hash,
+                created_at=now,
+                password_set_at=now,
             )
-        return Login(user=user, permissions=self._permissions(attempt, user, connection_id))
+            try:
+                await self._store.write(user, revision)
+            except RecordConflictError:
+                continue  # somebody else wrote it meanwhile: look again
+            return Done()
 
-    def _permissions(
-        self, attempt: LoginAttempt, user: UserName, connection_id: str | None
-    ) -> Permissions:
-        if self._original_sdks and attempt.library != LIBRARY:
-            return original_permissions(user, connection_id)
-        return native_permissions(user, connection_id)
+    async def _created_before(
+        self, name: UserName, known: UserRecord, revision: int, request: UserCreate
+    ) -> Done:
+        """The answer of a request that was made before may have been lost."""
+        by = KnownPassword(known.password_hash, revision)
+        try:
+            is_same = await self._passwords.matches(name, request.password, by)
+        except TooManyChecksError as error:
+            raise Refusal(
+                ErrorCode.ENGINE_UNAVAILABLE, "too many logins wait; try again in a moment"
+            ) from error
+        if not is_same or known.type != request.type:
+            raise model.exists(name)
+        return Done()
+
+    async def page(self, request: UserList) -> UserPage:
+        """A page of users in the order of their names; root is not among them."""
+        after = request.after.lower()
+        following = [user for user in await self._store.all() if user.name > after]
+        chosen = following[: request.limit]
+        return UserPage(
+            users=[user.summarize() for user in chosen], more=len(following) > len(chosen)
+        )
+
+    async def remove(self, request: UserRemove) -> Done:
+        """Remove a user.
+
+        Raises:
+            Refusal: ``USER_NOT_FOUND``, or ``INVALID_OPTION`` for root.
+        """
+        name = _ordinary(request.name)
+        while True:
+            known, revision = await self._store.find(name)
+            if known is None:
+                raise model.not_found(name)
+            try:
+                await self._store.erase(name, revision)
+            except RecordConflictError:
+                continue  # somebody else wrote it meanwhile: look again
+            return Done()
+
+    async def set_password(self, request: UserPassword) -> Done:
+        """Set a user's password.
+
+        Raises:
+            Refusal: ``USER_NOT_FOUND``, or ``INVALID_OPTION`` for root.
+        """
+        name = _ordinary(request.name)
+        password_hash = ""
+        while True:
+            known, revision = await self._store.find(name)
+            if known is None:
+                raise model.not_found(name)
+            password_hash = password_hash or await self._passwords.hash(request.password)
+            new = {"password_hash": password_hash, "password_set_at": self._now()}
+            try:
+                await self._store.write(known.model_copy(update=new), revision)
+            except RecordConflictError:
+                continue  # somebody else wrote it meanwhile: look again
+            return Done()
 
 
-def _parse_connection_name(name: str) -> tuple[str | None, str]:
-    """The id and the user in ``<id>::<user>``; the id is None unless it is a uuid as SDKs write it.
-
-    The id becomes a part of a subject, so no other spelling of a uuid is accepted.
-    """
-    connection_id, _, user = name.partition(_CONNECTION_SEPARATOR)
-    try:
-        well_formed = str(uuid.UUID(connection_id)) == connection_id
-    except ValueError:
-        well_formed = False
-    return connection_id if well_formed else None, user
-
-
-def _parse_user(text: str) -> UserName:
-    try:
-        return UserName.parse(text)
-    except InvalidNameError as error:
-        raise LoginRefusedError(str(error)) from error
-
-
-def _same_secret(given: str, expected: str) -> bool:
-    # Lone surrogates can arrive through JSON escapes and have no plain UTF-8 form.
-    return hmac.compare_digest(
-        given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass")
-    )
+def _ordinary(text: str) -> UserName:
+    name = UserName.parse(text)
+    model.check_not_root(name)
+    return name

@@ -25,6 +25,7 @@ from memphis_broker.engine.bulk import Bulk
 from memphis_broker.engine.fast import open_fast
 from memphis_broker.engine.presence import Presence
 from memphis_broker.engine.process import find_binary
+from memphis_broker.users.passwords import Passwords
 from tests.waiting import eventually
 
 SERVER_CONFIG = """
@@ -57,6 +58,7 @@ class Connections:
     targets: EngineTargets
     durability: Durability = Durability.STANDARD
     cluster_size: int = 1
+    decides_logins: bool = True
     presence: Presence = field(default_factory=lambda: Presence(None, 1))
 
     async def open_fast(self, name: str, doing: str) -> Connection:
@@ -99,7 +101,7 @@ class Engine:
         """A control plane that has recovered, and serves unless told not to."""
         chosen = Settings(**{**({} if alone else {"engine": self.url}), **(settings or {})})
         async with self.connections(**options) as connections:
-            app = App(connections, chosen)
+            app = App(connections, chosen, Passwords())
             await app.recover()
             try:
                 if serve:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import nats.errors
@@ -10,8 +11,9 @@ import pytest
 from nats.js.errors import APIError
 
 from memphis.wire import legacy, subjects
-from memphis.wire.dead_letters import DeadLetterList
-from memphis.wire.models import StationConfigure, StationInfoGet
+from memphis.wire.dead_letters import DeadLetterList, read_label
+from memphis.wire.headers import DEAD_LETTER
+from memphis.wire.models import GroupJoin, StationConfigure, StationInfoGet
 from tests.integration.api.legacy_requests import original_sdk
 from tests.integration.sdk.helpers import SOON_S
 from tests.waiting import eventually
@@ -149,3 +151,63 @@ async def test_what_is_published_without_a_reply_is_stored(sdk, client, ask):
 
     await eventually(stored, SOON_S)
     assert (await client.jetstream().get_msg("s#x$1", 100)).data == b"99"
+
+
+async def test_it_is_the_dead_letter_that_a_native_member_would_store(sdk, client):
+    """Under the same id, so that a message which both give up is one dead letter."""
+    js = client.jetstream()
+    await js.publish("s#x$1.final", b"x")
+    await _tell(sdk, legacy.GIVEN_UP, GIVEN_UP)
+    await eventually(lambda: _all_read(sdk), SOON_S)
+    stored = await js.get_msg(subjects.DEAD_LETTER_STREAM, 1)
+    life = (await js.consumer_info("s#x$1", "g#1")).config.metadata["memphis.group.made_by"]
+    label = read_label(stored.headers[DEAD_LETTER])
+    assert life
+    assert label.group_life == life
+    assert stored.headers["Nats-Msg-Id"] == label.identity
+
+
+async def test_a_member_of_an_earlier_life_of_the_station_ends_no_later_group(sdk, ask, client):
+    """The station is removed and made again before the member is ended."""
+    assert await sdk(legacy.STATION_DESTRUCTIONS) == ""
+    await sdk(legacy.STATION_CREATIONS, partitions_number=1)
+    await ask.ok(GroupJoin(station="s.x", group="g.1"))
+    assert await sdk(legacy.CONSUMER_DESTRUCTIONS) == ""
+    groups = (await ask.ok(StationInfoGet(name="s.x")))["groups"]
+    assert [group["name"] for group in groups] == ["g.1"]
+
+
+async def test_a_malformed_header_block_harms_no_other_message(app, engine, client):
+    """The engine takes any bytes for one; what came together with it is stored."""
+    async with original_sdk(engine) as sdk:
+        await sdk(legacy.STATION_CREATIONS, partitions_number=1)
+        block = b"NATS/1.0\r\nmsg-id: 1"
+        bad = b"HPUB s#x$1.final %d %d\r\n%sx\r\n" % (len(block), len(block) + 1, block)
+        good = b"PUB s#x$1.final 1\r\nx\r\n"
+        host, _, port = engine.url.removeprefix("nats://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        login = b'CONNECT {"user":"client","pass":"p","headers":true,"verbose":false}\r\n'
+        writer.write(login + 5 * good + bad + 5 * good + b"PING\r\n")
+        while b"PONG" not in await reader.readline():
+            pass
+
+        async def stored() -> bool:
+            info = await client.jetstream().stream_info("s#x$1")
+            return info.state.messages >= 10
+
+        await eventually(stored, SOON_S)
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_broker_that_stops_passes_on_what_it_was_given(engine, client):
+    """Of two, one is stopped in order while a producer goes on: every message is confirmed."""
+    async with engine.app(alone=False), original_sdk(engine) as sdk:
+        await sdk(legacy.STATION_CREATIONS, partitions_number=1)
+        js = client.jetstream()
+        async with engine.app(alone=False):
+            waiting = [await js.publish_async("s#x$1.final", b"x") for _ in range(2000)]
+        waiting += [await js.publish_async("s#x$1.final", b"x") for _ in range(100)]
+        async with asyncio.timeout(SOON_S):
+            confirmed = await asyncio.gather(*waiting)
+    assert len({ack.seq for ack in confirmed}) == 2100

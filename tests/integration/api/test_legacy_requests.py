@@ -8,9 +8,10 @@ import random
 import pytest
 
 from memphis.wire import legacy
-from memphis.wire.models import StationGet, StationInfoGet
+from memphis.wire.models import GroupJoin, StationGet, StationInfoGet
 from tests.integration.api.legacy_requests import (
     BODIES,
+    OriginalSdk,
     both,
     original_sdk,
     state_of,
@@ -281,3 +282,82 @@ async def test_native_requests_go_on_beside(sdk, client, ask):
     """Both edges over the same services."""
     await sdk(legacy.STATION_CREATIONS)
     assert (await ask.ok(StationGet(name="S.X")))["name"] == "s.x"
+
+
+async def test_a_message_delivered_to_the_edge_is_no_request(sdk, client, ask):
+    """A pull may name any reply subject; what comes then has the subject it was stored under."""
+    await sdk(legacy.STATION_CREATIONS, partitions_number=1)
+    await sdk(legacy.CONSUMER_CREATIONS)
+    for subject in (*legacy.REQUESTS, "$memphis.api.v1.station.get"):
+        await client.jetstream().publish("s#x$1.in", b"{}")
+        await client.publish("$JS.API.CONSUMER.MSG.NEXT.s#x$1.g#1", b'{"batch": 1}', reply=subject)
+    await client.flush()
+    assert await sdk(legacy.STATION_CREATIONS) == ""
+    assert (await ask.ok(StationGet(name="s.x")))["name"] == "s.x"
+
+
+async def test_a_client_that_names_no_connection_is_nobodys_member(app, engine, client):
+    """The engine says who it is; the id in its body counts for nothing."""
+    async with original_sdk(engine) as victim:
+        await victim(legacy.CONSUMER_CREATIONS)
+        plain = OriginalSdk(client, "")
+        for subject in (legacy.CONSUMER_CREATIONS, legacy.CONSUMER_DESTRUCTIONS):
+            reply = await plain(subject, connection_id=victim.connection_id)
+            assert "<uuid>" in reply
+        assert await victim(legacy.CONSUMER_DESTRUCTIONS) == ""
+
+
+async def test_one_name_in_two_groups(app, engine, ask):
+    """Both are members; ending one of them ends that one's group."""
+    async with original_sdk(engine) as one:
+        await one(legacy.CONSUMER_CREATIONS)
+        await one(legacy.CONSUMER_CREATIONS, consumers_group="g.2")
+        async with original_sdk(engine) as other:
+            await other(legacy.CONSUMER_CREATIONS)
+            assert await other(legacy.CONSUMER_DESTRUCTIONS) == ""
+        assert await _groups(ask) == ["g.1", "g.2"]
+        assert await one(legacy.CONSUMER_DESTRUCTIONS) == ""
+        assert await one(legacy.CONSUMER_DESTRUCTIONS) == ""
+
+        async def ended() -> bool:
+            return await _groups(ask) == []
+
+        await eventually(ended, 30)
+
+
+async def test_a_refused_consumer_is_no_member(app, engine, ask):
+    """The group ends with the last that was not refused."""
+    async with original_sdk(engine) as one, original_sdk(engine) as refused:
+        await one(legacy.CONSUMER_CREATIONS)
+        both_starts = {"start_consume_from_sequence": 5, "last_messages": 5}
+        assert "not both" in await refused(legacy.CONSUMER_CREATIONS, **both_starts)
+        assert "does not exist" in await refused(legacy.CONSUMER_DESTRUCTIONS)
+        await one(legacy.CONSUMER_DESTRUCTIONS)
+        assert await _groups(ask) == []
+
+
+async def test_a_group_destroyed_and_made_again_at_once_is_made_anew(app, engine, ask, client):
+    """Also one that was shared, which takes a while to end: its position is not inherited."""
+    async with original_sdk(engine) as one, original_sdk(engine) as other:
+        await one(legacy.STATION_CREATIONS)
+        await one(legacy.CONSUMER_CREATIONS)
+        await other(legacy.CONSUMER_CREATIONS)
+        for number in range(4):
+            await client.jetstream().publish(f"s#x${number % 2 + 1}.in", b"x")
+        for sdk in (one, other):
+            assert await sdk(legacy.CONSUMER_DESTRUCTIONS) == ""
+        assert json.loads(await one(legacy.CONSUMER_CREATIONS, last_messages=0))["error"] == ""
+        (group,) = (await ask.ok(StationInfoGet(name="s.x")))["groups"]
+        assert (group["name"], group["pending"]) == ("g.1", 0)
+
+
+async def test_a_native_member_does_not_change_the_limits_of_living_ones(app, engine, ask):
+    """Of either kind; one that needs the engine to keep the limit may."""
+    join = GroupJoin(station="s.x", group="g.1", max_ack_time_ms=2000, max_msg_deliveries=1)
+    async with original_sdk(engine) as one:
+        await one(legacy.CONSUMER_CREATIONS, max_ack_time_ms=60_000, max_msg_deliveries=5)
+        joined = await ask.ok(join)
+        assert (joined["max_ack_time_ms"], joined["max_msg_deliveries"]) == (60_000, 5)
+        await one(legacy.CONSUMER_CREATIONS, name="d", max_msg_deliveries=3)
+        joined = await ask.ok(join)
+        assert joined["max_msg_deliveries"] == 3

@@ -11,7 +11,7 @@ import nats.errors
 import pytest
 from nats.aio.client import Client
 
-from memphis.wire import dead_letters, models, schemas
+from memphis.wire import dead_letters, models, schemas, users
 from memphis.wire.errors import ErrorCode
 from memphis.wire.models import Request, StationCreate, StationGet, StationInfoGet, StationList
 from memphis.wire.subjects import API_PREFIX, api_subject
@@ -24,7 +24,7 @@ SECRET = "do-not-echo-this"
 
 REQUESTS = [
     found
-    for found in {**vars(models), **vars(schemas), **vars(dead_letters)}.values()
+    for found in {**vars(models), **vars(schemas), **vars(dead_letters), **vars(users)}.values()
     if isinstance(found, type) and issubclass(found, Request) and getattr(found, "noun", "")
 ]
 
@@ -68,7 +68,8 @@ def valid(request_type: type[Request]) -> dict[str, Any]:
         "name": "missing",
         "station": "missing",
         "group": "g",
-        "type": "json",
+        "type": "application" if request_type.noun == "user" else "json",
+        "password": "a password",
         "content": "{}",
         "partition": 1,
         "id": 1,

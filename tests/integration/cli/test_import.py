@@ -68,7 +68,8 @@ def test_everything_arrives(
     notes = result.stderr.decode()
     assert f"not carried of station {original.name('log')}: its tags (ops), its tiered" in notes
     assert "not imported: 1 user" in notes
-    assert "shop (application)" in notes
+    assert f"{original.name('shop')} (application); those of applications get new" in notes
+    assert original.name("shop") not in memphis("user", "ls").stdout.decode()
     assert "root (" not in notes
     assert "assumed" not in notes
 
@@ -97,6 +98,83 @@ def test_a_dry_run_does_nothing(
     assert memphis("schema", "show", original_api.original.name("order")).returncode == 1
 
 
+def test_users_of_applications_get_new_passwords(
+    broker: BrokerProcess,
+    memphis: CommandLine,
+    original_api: ServedOriginal,
+    imported: Callable[..., Result],
+    tmp_path: Path,
+) -> None:
+    """In a file that only its owner can read; who is here already, and who is no application, is not."""
+    original = original_api.original
+    shop, kitchen, boss = (original.name(name) for name in ("shop", "kitchen", "boss"))
+    original.users["application_users"].append({"username": kitchen, "user_type": "application"})
+    original.users["management_users"].append({"username": boss, "user_type": "management"})
+    assert memphis("user", "create", kitchen, stdin=b"its own password").returncode == 0
+    out = tmp_path / "passwords"
+    tried = imported("--dry-run", "--passwords-out", str(out))
+    assert f"user {shop} would be created" in tried.stdout.decode()
+    assert not out.exists()
+    result = imported("--passwords-out", str(out))
+    assert result.returncode == 0, result.stderr
+    assert f"user {shop} created, with a new password" in result.stdout.decode()
+    assert f"user {kitchen} present, with the password that it has" in result.stdout.decode()
+    notes = result.stderr.decode()
+    assert f"not imported: 1 user: {boss} (management); this broker has no console" in notes
+    assert f"not carried of user {shop}: that it may read certain stations only" in notes
+    assert "1 new password written to" in notes
+    assert out.stat().st_mode & 0o777 == 0o600
+    ((name, password),) = [line.split("\t") for line in out.read_text().splitlines()]
+    assert name == shop
+    assert password not in result.stdout.decode() + notes
+    for user, own in ((shop, password), (kitchen, "its own password")):
+        listed = memphis("station", "ls", MEMPHIS_USERNAME=user, MEMPHIS_PASSWORD=own)
+        assert listed.returncode == 0, listed.stderr
+    again = imported("--passwords-out", str(tmp_path / "others"))
+    assert again.returncode == 0
+    assert not (tmp_path / "others").exists()
+
+
+def test_passwords_are_never_overwritten(
+    memphis: CommandLine,
+    original_api: ServedOriginal,
+    imported: Callable[..., Result],
+    tmp_path: Path,
+) -> None:
+    """Whatever is there ends the import before it begins; what cannot be written creates no user."""
+    out = tmp_path / "passwords"
+    out.write_text("precious")
+    check_complaint(imported("--passwords-out", str(out)), 1, str(out), "exists")
+    assert out.read_text() == "precious"
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nowhere")
+    check_complaint(imported("--passwords-out", str(link)), 1, "exists")
+    result = imported("--passwords-out", str(tmp_path / "missing" / "passwords"))
+    assert result.returncode == 1
+    shop = original_api.original.name("shop")
+    assert f"user {shop} did not arrive: cannot write" in result.stderr.decode()
+    assert shop not in memphis("user", "ls").stdout.decode()
+    export = imported("--export", "-", "--passwords-out", str(tmp_path / "new"))
+    check_complaint(export, 2, "--export")
+
+
+def test_a_user_whose_name_is_none_here_is_named(
+    memphis: CommandLine,
+    original_api: ServedOriginal,
+    imported: Callable[..., Result],
+    tmp_path: Path,
+) -> None:
+    """All others arrive, and the exit code tells."""
+    users = original_api.original.users["application_users"]
+    users.insert(0, {"username": "some@example.org"})
+    out = tmp_path / "passwords"
+    result = imported("--passwords-out", str(out))
+    assert result.returncode == 1
+    assert "user some@example.org did not arrive: the user name" in result.stderr.decode()
+    assert out.read_text().startswith(f"{original_api.original.name('shop')}\t")
+    assert out.read_text().count("\n") == 1
+
+
 def test_an_export_is_written_and_read(
     memphis: CommandLine,
     original_api: ServedOriginal,
@@ -110,7 +188,10 @@ def test_an_export_is_written_and_read(
     assert b"1 schema, 4 stations, 2 users written" in written.stdout
     assert memphis("station", "info", original_api.original.name("orders")).returncode == 1
     export = json.loads(file.read_text())
-    assert [user["name"] for user in export["users"]] == ["root", "shop"]
+    assert [user["name"] for user in export["users"]] == [
+        "root",
+        original_api.original.name("shop"),
+    ]
     assert PASSWORD not in file.read_text()
     assert json.loads(imported("--export", "-").stdout) == export
     from_file = memphis("import", "--file", str(file))

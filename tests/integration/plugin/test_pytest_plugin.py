@@ -47,6 +47,8 @@ ISOLATED = """
         note(memphis_broker)
         async with memphis_broker.connect() as memphis:
             assert await memphis.schemas() == []
+            assert await memphis.users() == []
+            await memphis.create_user(field, "a password")
             content = '{"type": "object", "required": ["%s"]}' % field
             await memphis.create_schema("order", "json", content=content)
             await memphis.station("orders", schema_name="order")

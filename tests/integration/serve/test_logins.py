@@ -228,6 +228,17 @@ async def test_a_wildcard_shows_an_sdk_of_the_original_nothing_private(
     assert [subject for subject in seen if not subject.startswith(allowed)] == []
 
 
+@pytest.mark.parametrize("who", [{}, NATIVE], ids=["original", "native"])
+@pytest.mark.parametrize("subject", subjects.NOT_FOR_CLIENTS)
+async def test_no_client_takes_work_of_the_broker(
+    broker: BrokerProcess, subject: str, who: dict[str, str]
+) -> None:
+    """Nor calls it done."""
+    subject = subject.replace("*", "x").replace(">", "reports")
+    errors = await errors_of(broker.port, ROOT | who, f"PUB {subject} 0", "")
+    assert [error.partition("'")[2].partition(" for")[0] for error in errors] == [VIOLATION]
+
+
 @pytest.mark.parametrize("subject", ["s$1.in", "$JS.API.STREAM.NAMES", *legacy.REQUESTS])
 async def test_without_the_legacy_edge_every_client_is_a_native_one(
     broker_factory: BrokerFactory, subject: str

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from memphis.wire import legacy
 from memphis_broker.config import Durability
 from memphis_broker.engine.accounts import EngineSecrets
 from memphis_broker.engine.config_text import (
@@ -85,10 +86,13 @@ def test_every_choice_is_accepted(
     assert ('sync_interval: "always"' in text) is (durability is Durability.ALWAYS)
 
 
-def test_the_accounts_alone_are_a_valid_part(tmp_path: Path) -> None:
-    """What is printed for an attached engine fits into a config."""
-    text = 'jetstream { store_dir: "/store" }\n' + accounts_text(SECRETS)
-    assert accepted(text, tmp_path)
+@pytest.mark.parametrize("original_sdks", [True, False])
+def test_the_accounts_alone_are_a_valid_part(tmp_path: Path, original_sdks: bool) -> None:
+    """What is printed for an attached engine fits into a config; SDKs of the original only if wanted."""
+    part = accounts_text(SECRETS, original_sdks=original_sdks)
+    assert accepted('jetstream { store_dir: "/store" }\n' + part, tmp_path)
+    assert (legacy.STATION_CREATIONS in part) is original_sdks
+    assert (legacy.PRODUCED_ALL in part) is original_sdks
 
 
 def test_secrets_survive_their_file(tmp_path: Path) -> None:

@@ -16,16 +16,19 @@ from memphis_broker.engine.callout import (
     permission_claims,
 )
 from memphis_broker.engine.logins import LoginAttempt, LoginRefusedError
-from memphis_broker.users.service import LoginService, RootOnlyDirectory
+from memphis_broker.users.logins import LoginService
+from memphis_broker.users.passwords import Passwords
+from memphis_broker.users.store import NoUsers
 
-SERVICE = LoginService(RootOnlyDirectory("password"), "token")
+SERVICE = LoginService("password", NoUsers(), Passwords(memory_kib=8), "token")
 ID = "0c8f5a3e-9f0b-4d52-8a55-5d4f1d0d7b11"
 
 
 @pytest.mark.parametrize("user", ["root", "ROOT", "root$1", "root$some-account"])
-def test_root_by_password(user: str) -> None:
+async def test_root_by_password(user: str) -> None:
     """root logs in under its name, also as the original's SDKs write it."""
-    assert SERVICE.log_in(LoginAttempt(user=user, password="password")).user == "root"
+    login = await SERVICE.log_in(LoginAttempt(user=user, password="password"))
+    assert login.user == "root"
 
 
 @pytest.mark.parametrize(
@@ -53,10 +56,10 @@ def test_root_by_password(user: str) -> None:
         LoginAttempt(token="Token", connection_name=f"{ID}::somebody"),
     ],
 )
-def test_refused(attempt: LoginAttempt) -> None:
+async def test_refused(attempt: LoginAttempt) -> None:
     """Everything but the two exact forms is refused, with a reason that has no secret."""
     with pytest.raises(LoginRefusedError) as refused:
-        SERVICE.log_in(attempt)
+        await SERVICE.log_in(attempt)
     for secret in {attempt.password, attempt.token, "password", "token"} - {""}:
         assert secret not in str(refused.value).replace("connection token", "").replace(
             "wrong password", ""
@@ -64,11 +67,13 @@ def test_refused(attempt: LoginAttempt) -> None:
 
 
 @given(st.text(), st.text(), st.text(), st.text())
-def test_no_login_breaks_the_decision(user: str, password: str, token: str, name: str) -> None:
+async def test_no_login_breaks_the_decision(
+    user: str, password: str, token: str, name: str
+) -> None:
     """Any text is granted or refused, never an accident."""
     attempt = LoginAttempt(user=user, password=password, token=token, connection_name=name)
     try:
-        login = SERVICE.log_in(attempt)
+        login = await SERVICE.log_in(attempt)
     except LoginRefusedError:
         return
     assert (user.partition("$")[0].lower(), password) == ("root", "password") or token == "token"
@@ -78,22 +83,25 @@ def test_no_login_breaks_the_decision(user: str, password: str, token: str, name
 
 
 @pytest.mark.parametrize("name", ["", "tool", "x::root", f"{ID}::other", f"{ID}::", f"{ID}::r*"])
-def test_a_password_opens_the_inboxes_of_its_user(name: str) -> None:
+async def test_a_password_opens_the_inboxes_of_its_user(name: str) -> None:
     """A client that names no connection of this user may listen for any of the user's replies."""
-    login = SERVICE.log_in(LoginAttempt(user="root", password="password", connection_name=name))
+    login = await SERVICE.log_in(
+        LoginAttempt(user="root", password="password", connection_name=name)
+    )
     assert login.permissions.subscribe[0] == "_INBOX.root.>"
 
 
 @pytest.mark.parametrize("user", ["root", "Root"])
-def test_a_named_connection_opens_its_own_inbox_only(user: str) -> None:
+async def test_a_named_connection_opens_its_own_inbox_only(user: str) -> None:
     """What our SDK says is enough to grant no more than it needs."""
     attempt = LoginAttempt(user="root", password="password", connection_name=f"{ID}::{user}")
-    assert SERVICE.log_in(attempt).permissions.subscribe[0] == f"_MBOX.root.{ID}.>"
+    login = await SERVICE.log_in(attempt)
+    assert login.permissions.subscribe[0] == f"_MBOX.root.{ID}.>"
 
 
-def test_a_user_gets_its_own_inbox_and_no_wildcard_of_its_name() -> None:
+async def test_a_user_gets_its_own_inbox_and_no_wildcard_of_its_name() -> None:
     """A dotted name becomes one token, so its inbox is no part of another's."""
-    login = SERVICE.log_in(LoginAttempt(token="token", connection_name=f"{ID}::a.b"))
+    login = await SERVICE.log_in(LoginAttempt(token="token", connection_name=f"{ID}::a.b"))
     assert login.permissions.subscribe[0] == f"_MBOX.a#b.{ID}.>"
     claims = permission_claims(login.permissions)
     assert claims["resp"] == {"max": login.permissions.responses_max, "ttl": 5_000_000_000}
