@@ -90,6 +90,7 @@ class Consumer(Generic[ModelT]):
         self._leave = leave
         self._context: dict[str, Any] = {}
         self._consuming: asyncio.Task[None] | None = None
+        self._consumed_by: tuple[Handler, Sequence[int]] | None = None
         self._destroying: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._is_enough = False
@@ -125,7 +126,8 @@ class Consumer(Generic[ModelT]):
         ``max_ack_time_ms``. When the station has run dry, the handler is told once, with no messages
         and a ``MemphisTimeoutError`` that reads ``Memphis: TimeoutError``, and again only after
         messages have come meanwhile. When reading must end (the group or station is gone, the
-        connection is given up) the handler gets that error, and the loop ends.
+        connection is given up) the handler gets that error, and the loop ends. A second call with the same
+        arguments does nothing while the first is at work.
 
         Args:
             callback: A coroutine function or a plain function.
@@ -133,17 +135,20 @@ class Consumer(Generic[ModelT]):
             consumer_partition_number: Read only this partition.
 
         Raises:
-            MemphisUsageError: A bad partition choice, or the consumer is consuming already.
+            MemphisUsageError: A bad partition choice, or the consumer is consuming in another way.
             MemphisClosedError: The consumer was destroyed.
         """
         self._check_open()
         if not callable(callback):
             raise MemphisUsageError("the handler must be a function or coroutine function")
+        numbers = self._numbers(consumer_partition_key, consumer_partition_number)
         if self._consuming is not None and not self._consuming.done():
+            if self._consumed_by == (callback, numbers) and not self._stopping.is_set():
+                return
             raise MemphisUsageError(
                 f"the consumer {self.consumer_name!r} is consuming already; stop() it first"
             )
-        numbers = self._numbers(consumer_partition_key, consumer_partition_number)
+        self._consumed_by = (callback, numbers)
         self._stopping.clear()
         self._is_enough = False
         self._consuming = self._tasks.start(

@@ -52,10 +52,13 @@ class MemphisError(Exception):
     Args:
         message: What happened, to what, and what to do. Any object; its ``str()`` is used, unchanged
             but for the prefix ``memphis: ``, which is added where it is missing.
+
+    Attributes:
+        message: The text as it was given, without a prefix that was added.
     """
 
     def __init__(self, message: object = "") -> None:
-        text = str(message)
+        text = self.message = str(message)
         if not text.lower().startswith(_PREFIX):
             text = _PREFIX + text
         super().__init__(text)

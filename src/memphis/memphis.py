@@ -94,7 +94,7 @@ class Memphis(SchemaCalls, UserCalls):
             account_id: Ignored.
             connection_token: The token that users of this broker share; or
             password: the user's password: exactly one of the two.
-            port: Default 6666.
+            port: Default 6666; its digits in a string are as good.
             reconnect: Whether to come back after the connection was lost.
             max_reconnect: Failed attempts in a row after which it is given up; -1: never.
             reconnect_interval_ms: The pause between attempts, shortened by a random part of it.
@@ -143,17 +143,26 @@ class Memphis(SchemaCalls, UserCalls):
         """Whether the connection stands at this moment; never raises."""
         return self._session is not None and self._session.connection.is_connected
 
+    @property
+    def is_connection_active(self) -> bool:
+        """Whether it was connected, and neither closed nor given up; reconnecting, it is still True."""
+        session = self._session
+        return session is not None and self._closing is None and not session.connection.is_closed
+
     async def close(self) -> None:
         """End everything in good order: consumers, then producers, then the connection.
 
         Messages in flight are confirmed or have failed when this returns; groups keep their position
-        and stations stay. Calling it again, or before :meth:`connect`, does no harm.
+        and stations stay. Calling it again does no harm; nor before :meth:`connect` or after one that
+        failed, which may be tried then.
 
         Raises:
             MemphisError: Messages failed whose results nobody awaited and no error callback was told
                 of. The connection is closed all the same.
         """
         if self._closing is None:
+            if self._session is None and not self._connecting:
+                return
             self._closing = asyncio.create_task(self._close(), name="close memphis")
         await asyncio.shield(self._closing)
 

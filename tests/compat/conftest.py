@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-memphis-py" / "bin" / "python"
 """The interpreter with memphis-py 1.3.1, which `make test` makes."""
 DEADLINE_S = 60.0
+PROGRAM_DEADLINE_S = 120.0
+"""The original waits five seconds for each partition that is empty."""
 
 
 class OriginalError(Exception):
@@ -32,17 +34,18 @@ class OriginalError(Exception):
 
 
 class Original:
-    """One process with memphis-py 1.3.1; call it with the body of a coroutine.
+    """One process with memphis-py 1.3.1, or another SDK; call it with the body of a coroutine.
 
     It belongs to no event loop, so tests that each have one can share it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, python: Path = PYTHON) -> None:
+        """Args: ``python`` is the interpreter that has the SDK."""
         ours, theirs = os.pipe()
         self._replies = os.fdopen(ours, "rb", buffering=0)
         driver = Path(__file__).with_name("driver.py")
         self._process = subprocess.Popen(
-            [str(PYTHON), "-W", "ignore", str(driver), str(theirs)],
+            [str(python), "-W", "ignore", str(driver), str(theirs)], env=surroundings_of(python),
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             pass_fds=[theirs],
         )  # fmt: skip
@@ -81,6 +84,30 @@ class Original:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._replies.close()
+
+
+def surroundings_of(python: Path) -> dict[str, str]:
+    """The environment of a process: where this project is on the path, the original would be another."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONPATH" or python != PYTHON}
+
+
+async def run_program(
+    python: Path, program: Path, broker: BrokerProcess, **environment: str
+) -> tuple[str, str]:
+    """Run a program that finds the broker by its environment; its standard output and standard error."""
+    address = {"MEMPHIS_HOST": broker.host, "MEMPHIS_PORT": str(broker.port)}
+    process = await asyncio.create_subprocess_exec(
+        str(python), "-X", "utf8", str(program),
+        env={**surroundings_of(python), **address, **environment},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(PROGRAM_DEADLINE_S):
+            output, errors = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        output, errors = await process.communicate()
+    return output.decode(), errors.decode()
 
 
 CONNECT = """

@@ -72,6 +72,16 @@ async def test_it_reads_what_the_sdk_here_wrote(connected, memphis, name, kind, 
     assert "first" in found
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_it_wrote_names_no_version(connected, memphis, name, kind, tmp_path):
+    """So it is read as bytes here, until its producer uses the SDK here as well."""
+    await _attach(connected, tmp_path, name, kind)
+    await connected("await kept.producer.produce(MESSAGE)", MESSAGE=samples(kind)[0].message)
+    (message,) = await read(await memphis.consumer(name, "reader"), 1)
+    value = await message.get_data_deserialized()
+    assert (type(value), value) == (bytearray, message.get_data())
+
+
 async def test_what_it_is_told_of_a_protobuf_schema(connected, memphis, name):
     """One file, named as the SDK for Go looks for it, and the message without its package."""
     content = 'syntax = "proto3"; package shop; message Order { int64 id = 1; }'

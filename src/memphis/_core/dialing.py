@@ -9,7 +9,7 @@ import ssl
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from memphis.exceptions import MemphisConnectError
 from memphis.transport.options import ConnectOptions
@@ -76,6 +76,7 @@ def _address(host: str, port: int) -> tuple[str, int]:
     """Host and port of ``host``, which may carry a scheme, a trailing slash and a port of its own."""
     if not isinstance(host, str):
         raise MemphisConnectError(f"host must be a string, not {type(host).__name__}")
+    port = _number_of(port)
     _check_int("port", port, 1, _PORT_MAX)
     bare = host.strip().partition("://")[2] if "://" in host else host.strip()
     bare = bare.rstrip("/")
@@ -118,6 +119,11 @@ def _tls_context(arguments: ConnectArguments) -> ssl.SSLContext | None:
         named = ", ".join(path for path in files if path)
         raise MemphisConnectError(f"the TLS files cannot be used ({named}): {error}") from error
     return context
+
+
+def _number_of(port: Any) -> Any:
+    """A port as a number where it came as its digits, as from the environment."""
+    return int(port) if isinstance(port, str) and port.isdecimal() else port
 
 
 def _check_int(name: str, value: object, low: int, high: int | None = None) -> None:

@@ -16,7 +16,8 @@ def encode_payload(message: Any, *, partial: bool = False) -> bytes:
     """The bytes of a message; a snapshot, so the caller may change the object afterwards.
 
     ``bytes``, ``bytearray`` and ``memoryview`` go as they are, ``str`` as UTF-8, ``dict``, ``list`` and
-    pydantic models as JSON, a protobuf message in its binary form, a GraphQL document as its text.
+    pydantic models as JSON, a protobuf message (whatever has ``SerializeToString``) in its binary form, a
+    GraphQL document as its text.
 
     Args:
         message: What an application produces.
@@ -37,7 +38,7 @@ def encode_payload(message: Any, *, partial: bool = False) -> bytes:
         raise MemphisUsageError(
             f"the class {message.__name__} cannot be produced; give an object of it"
         )
-    if hasattr(message, "SerializeToString") and hasattr(message, "DESCRIPTOR"):
+    if hasattr(message, "SerializeToString"):
         return _encode_protobuf(message, partial=partial)
     # Whoever holds a document has imported graphql-core; others need not have it installed.
     graphql = sys.modules.get("graphql")
@@ -65,6 +66,9 @@ def _encode_model(model: BaseModel) -> bytes:
 
 
 def _encode_protobuf(message: Any, *, partial: bool) -> bytes:
+    if not hasattr(message, "DESCRIPTOR"):
+        # Of another library for protobuf, which only has the method's name in common.
+        return bytes(message.SerializeToString())
     if partial or message.IsInitialized():
         return bytes(message.SerializePartialToString())
     missing = ", ".join(message.FindInitializationErrors())

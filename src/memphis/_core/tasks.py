@@ -29,15 +29,20 @@ class TaskOwner:
     """Holds tasks until they end, and ends them when it is closed.
 
     asyncio itself keeps only weak references, so a task without an owner may vanish half-way.
+    It is made in the event loop that the tasks run in.
     """
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, coroutine: Coroutine[Any, Any, _T], name: str) -> asyncio.Task[_T]:
-        """Run ``coroutine`` as a task of this owner, at once."""
+        """Run ``coroutine`` as a task of this owner, at once; while the loop stands still, when it goes on.
+
+        That is so in ``loop.run_until_complete(producer.destroy())``.
+        """
         context = contextvars.copy_context()
-        task = asyncio.create_task(coroutine, name=name, context=context)
+        task = self._loop.create_task(coroutine, name=name, context=context)
         context.run(_around.set, _around.get() | {task})
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -145,6 +145,8 @@ class ProtobufCodec:
         elif isinstance(message, Message):
             self._look_at_class(message)
             payload = message.SerializeToString()
+        elif hasattr(message, "SerializeToString") and not isinstance(message, type):
+            payload = bytes(message.SerializeToString())  # of another library for protobuf
         else:
             raise self._label.wrong_type(message, _USABLE)
         self._checked(payload)

@@ -95,6 +95,11 @@ class Memphis(Face[_Memphis]):
         """Whether the connection stands at this moment; never raises."""
         return not self._loop.is_forked and self._inner.is_connected()
 
+    @property
+    def is_connection_active(self) -> bool:
+        """Whether it was connected, and neither closed nor given up; reconnecting, it is still True."""
+        return not self._loop.is_forked and self._inner.is_connection_active
+
     def close(self) -> None:
         """End everything in good order, as ``memphis.Memphis.close``, and then the thread of the loop.
 

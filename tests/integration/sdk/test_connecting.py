@@ -146,7 +146,8 @@ async def test_a_server_of_another_kind(start_stranger):
         {"host": "localhost:70000"},
         {"port": 0},
         {"port": 65536},
-        {"port": "6666"},
+        {"port": "six"},
+        {"port": "65536"},
         {"port": True},
         {"username": ""},
         {"username": "not a name"},
@@ -182,6 +183,41 @@ async def test_a_failed_attempt_leaves_nothing_behind(broker, silent_port):
     await refused(memphis, host=HOST, port=silent_port, password="memphis", timeout_ms=100)
     await refused(memphis, host=broker.host, port=broker.port, password="wrong")
     assert own_tasks() == before
+    await memphis.connect(
+        host=broker.host, port=broker.port, username="root", password="memphis", timeout_ms=10_000
+    )
+    assert memphis.is_connected()
+    await memphis.close()
+
+
+async def test_a_port_in_its_digits(broker):
+    """As it comes from the environment."""
+    async with Memphis() as memphis:
+        port = str(broker.port)
+        await memphis.connect(host=broker.host, port=port, username="root", password="memphis")
+        assert memphis.is_connected()
+
+
+async def test_whether_a_connection_is_active(broker):
+    """From connecting to closing, as programs for the original ask."""
+    memphis = Memphis()
+    assert not memphis.is_connection_active
+    await refused(memphis, host=broker.host, port=broker.port, password="wrong")
+    assert not memphis.is_connection_active
+    await memphis.connect(
+        host=broker.host, port=broker.port, username="root", password="memphis", timeout_ms=10_000
+    )
+    assert memphis.is_connection_active
+    await memphis.close()
+    assert not memphis.is_connection_active
+
+
+async def test_cleaning_up_after_an_attempt_that_failed(broker):
+    """Whoever closes before there is a connection can still connect."""
+    memphis = Memphis()
+    await memphis.close()
+    await refused(memphis, host=broker.host, port=broker.port, password="wrong")
+    await memphis.close()
     await memphis.connect(
         host=broker.host, port=broker.port, username="root", password="memphis", timeout_ms=10_000
     )

@@ -191,6 +191,20 @@ async def test_bad_handlers(memphis, name, handler):
         consumer.consume(handler)
 
 
+async def test_consuming_again_in_the_same_way(memphis, name):
+    """It changes nothing: programs for the original do so, round after round."""
+    await memphis.station(name, partitions_number=2)
+    consumer = await memphis.consumer(name, "c", pull_interval_ms=0)
+    recorder = Recorder()
+    for _ in range(3):
+        consumer.consume(recorder, consumer_partition_number=1)
+    with pytest.raises(MemphisUsageError):
+        consumer.consume(recorder, consumer_partition_number=2)
+    await fill(await memphis.producer(name, "p"), range(5), 1)
+    await eventually(lambda: recorder.numbers == list(range(5)), SOON_S)
+    await consumer.stop()
+
+
 async def test_consuming_twice(memphis, name):
     """A second handler is refused while the first one is at work, and welcome after stop."""
     producer = await memphis.producer(name, "p")

@@ -430,6 +430,12 @@ def test_texts_are_not_rewritten(text):
     assert str(MemphisError(text)) == f"memphis: {text.removeprefix('memphis: ')}"
 
 
+@pytest.mark.parametrize("text", ["why", "memphis: why", "Memphis: TimeoutError"])
+def test_the_text_alone(text):
+    """What programs for the original compare: the text as it was given."""
+    assert MemphisError(text).message == text
+
+
 def test_an_error_of_anything():
     """An error made of another error ended in an AttributeError."""
     assert str(MemphisError(ValueError("why"))) == "memphis: why"

@@ -17,6 +17,7 @@ from memphis import (
     MemphisNotConfirmedError,
     MemphisNotFoundError,
     MemphisProduceError,
+    MemphisSchemaError,
     MemphisUsageError,
     Producer,
     ProduceResult,
@@ -86,6 +87,31 @@ async def test_what_cannot_be_produced(memphis, name, message):
     with pytest.raises(MemphisUsageError):
         await producer.produce(message)
     assert (await (await memphis.existing_station(name)).info()).messages == 0
+
+
+class OfAnotherLibrary:
+    """What all classes of messages that protobuf libraries generate have in common."""
+
+    def SerializeToString(self) -> bytearray:  # noqa: N802 - the name they have in common
+        return bytearray(b"\x08\x01")
+
+
+async def test_a_protobuf_message_of_another_library(memphis, name):
+    """It is asked for its bytes; with a schema, these are checked."""
+    await memphis.produce(name, "p", OfAnotherLibrary())
+    assert (await read_one(await memphis.consumer(name, "c"))).get_data() == b"\x08\x01"
+    for field, fits in (("int64 id = 1", True), ("int64 id = 2", False)):
+        station, schema = f"{name}-{fits}".lower(), f"{name}-{fits}".lower()
+        content = f'syntax = "proto3"; message M {{ {field}; }}'
+        await memphis.create_schema(schema, "protobuf", content=content)
+        await memphis.station(station, schema_name=schema)
+        if fits:
+            await memphis.produce(station, "p", OfAnotherLibrary())
+            message = await read_one(await memphis.consumer(station, "c"))
+            assert (await message.get_data_deserialized()).id == 1
+        else:
+            with pytest.raises(MemphisSchemaError):
+                await memphis.produce(station, "p", OfAnotherLibrary())
 
 
 async def test_a_payload_is_a_snapshot(memphis, name):
