@@ -237,6 +237,8 @@ class Consumer(Generic[ModelT]):
         A handler that is running finishes its batch, and is given the next if that was fetched ahead.
         """
         self._running.clear()
+        if self._consuming is not None:
+            self._reader.wake()
 
     def resume(self) -> None:
         """Go on after :meth:`pause`."""
@@ -302,7 +304,7 @@ class Consumer(Generic[ModelT]):
                 raise
 
     async def _consume(self, handler: Handler[ModelT], numbers: Sequence[int]) -> None:
-        told_dry = is_quick = False
+        told_dry = is_quick = is_dry = False
         while not self._stopping.is_set():
             if not self._running.is_set():
                 await self._handle_rest(handler, numbers)
@@ -310,26 +312,27 @@ class Consumer(Generic[ModelT]):
                 continue
             started = time.monotonic()
             try:
-                messages = await self._poll(numbers)
+                messages = await self._next_batch(numbers, is_dry)
             except MemphisClosedError:
                 return
             except MemphisError as error:
                 _log.warning("consumer %s ends: %s", self.consumer_name, error)
                 await self._handle(handler, [], error)
                 return
+            is_dry = messages == []
             if messages is None:
                 continue
             if messages:
                 told_dry = False
-                if is_quick and len(messages) == self._options.batch_size:  # so there may be more
-                    self._ask_ahead(numbers)
+                self._ask_ahead(numbers, len(messages) if is_quick else 0)
                 handling_since = time.monotonic()
                 await self._handle(handler, messages, None)
                 is_quick = time.monotonic() - handling_since < QUICK_S
             elif not told_dry and not self._stopping.is_set():
                 told_dry = True
                 await self._handle(handler, [], MemphisTimeoutError(_DRY_TEXT))
-            await self._pause_until(started + self._options.pull_interval_ms / 1000)
+            if not is_dry:
+                await self._pause_until(started + self._options.pull_interval_ms / 1000)
         if self._is_enough:
             await self._reader.release_rest()
         else:
@@ -342,15 +345,35 @@ class Consumer(Generic[ModelT]):
         if rest:
             await self._handle(handler, rest, None)
 
-    def _ask_ahead(self, numbers: Sequence[int]) -> None:
+    def _ask_ahead(self, numbers: Sequence[int], count: int) -> None:
         """Where no pause is wanted, have the next batch on its way while this one is handled.
 
+        Only behind a full batch of ``count`` messages: then there may be more. 0 for a slow handler.
         It asks for what is there now, without waiting: such a pull ends by itself and never has to be
         cancelled, which would give back messages that are on their way.
         """
         goes_on = self._running.is_set() and not self._stopping.is_set()
-        if goes_on and self._options.pull_interval_ms == 0 and self._connection.is_connected:
+        is_wanted = self._options.pull_interval_ms == 0 and count == self._options.batch_size
+        if goes_on and is_wanted and self._connection.is_connected:
             self._reader.prefetch(self._options.batch_size, 0, numbers)
+
+    async def _next_batch(
+        self, numbers: Sequence[int], is_dry: bool
+    ) -> list[Message[ModelT]] | None:
+        """A batch; None if there is to be none now: paused meanwhile, or the connection is lost.
+
+        From a station that has run dry it is waited for in the engine, not here: what comes need not
+        wait for the end of the pause.
+        """
+        if is_dry:
+            pause_s = self._options.pull_interval_ms / 1000
+            next_poll = time.monotonic() + pause_s
+            await self._reader.arrive(1, pause_s, numbers)
+            if self._stopping.is_set() or not self._running.is_set():
+                return None
+            if not self._reader.buffered:
+                await self._pause_until(next_poll)
+        return await self._poll(numbers)
 
     async def _poll(self, numbers: Sequence[int]) -> list[Message[ModelT]] | None:
         """A batch; None if the connection is lost for the moment."""

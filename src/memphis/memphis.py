@@ -400,7 +400,7 @@ class Memphis(SchemaCalls, UserCalls):
             station_name: The station to read.
             consumer_name: This member's name.
             consumer_group: Default: the consumer's name.
-            pull_interval_ms: How often ``consume`` polls; 0: without a pause.
+            pull_interval_ms: The pause of ``consume`` after a batch; an idle one waits in the engine.
             batch_size: Messages per poll of ``consume``, 1 to 5000.
             batch_max_time_to_wait_ms: How long a poll or fetch waits for its batch to fill.
             max_ack_time_ms: A message not acknowledged for so long is delivered again.

@@ -108,6 +108,34 @@ async def test_a_handler_that_fails(memphis, name, caplog, kind):
     assert name in record.getMessage()
 
 
+async def test_an_idle_consumer_gets_what_comes_before_its_next_poll(memphis, name):
+    """It waits in the engine; the pause between polls is for a station that has messages."""
+    producer = await memphis.producer(name, "p")
+    consumer = await memphis.consumer(name, "c", pull_interval_ms=3_600_000)
+    handler = Recorder()
+    consumer.consume(handler)
+    await eventually(lambda: handler.errors)
+    await producer.produce("1")
+    await eventually(lambda: handler.numbers == [1], SOON_S)
+    await consumer.stop()
+
+
+async def test_a_paused_idle_consumer_takes_nothing(memphis, name):
+    """Also what comes while it waits in the engine stays there until it goes on."""
+    producer = await memphis.producer(name, "p")
+    consumer = await memphis.consumer(name, "c", pull_interval_ms=3_600_000)
+    handler = Recorder()
+    consumer.consume(handler)
+    await eventually(lambda: handler.errors)
+    consumer.pause()
+    await producer.produce("1")
+    assert (await group_info(memphis, name, "c")).pending == 1
+    assert handler.numbers == []
+    consumer.resume()
+    await eventually(lambda: handler.numbers == [1], SOON_S)
+    await consumer.stop()
+
+
 async def test_told_once_that_the_station_ran_dry(memphis, name):
     """One call with exactly the specified text, polling goes on, and again after messages."""
     producer = await memphis.producer(name, "p")
