@@ -28,7 +28,7 @@ serve: $(RUN_READY) ## Start a broker on 127.0.0.1:6666 (options: make serve ARG
 	@$(BIN)/memphis serve $(ARGS)
 
 test: $(DEV_READY) $(ORIGINAL_READY) $(ORIGINAL_NODE_READY) ## Run all tests against a real engine (one file: make test ARGS=tests/tidy)
-	@$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest --quiet --numprocesses 3 --dist loadfile $(ARGS)
 
 check: $(DEV_READY) ## Lint, format, types and layers, without changing a file
 	@$(BIN)/ruff check --quiet .
