@@ -27,8 +27,9 @@ demo: $(RUN_READY) ## Stream a week of real flights through a broker and count e
 serve: $(RUN_READY) ## Start a broker on 127.0.0.1:6666 (options: make serve ARGS="--port 7777")
 	@$(BIN)/memphis serve $(ARGS)
 
+# Byte-code is kept: hundreds of brokers and commands would each compile the project anew.
 test: $(DEV_READY) $(ORIGINAL_READY) $(ORIGINAL_NODE_READY) ## Run all tests against a real engine (one file: make test ARGS=tests/tidy)
-	@$(BIN)/pytest --quiet --numprocesses 3 --dist loadfile $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest --quiet --numprocesses 3 --dist loadfile $(ARGS)
 
 check: $(DEV_READY) ## Lint, format, types and layers, without changing a file
 	@$(BIN)/ruff check --quiet .

@@ -35,6 +35,8 @@ DEFAULT_ROOT_PASSWORD: Final = "memphis"  # noqa: S105 - public by design: loopb
 DEFAULT_PORT: Final = 6666
 MESSAGE_SIZE_MAX: Final = 64 * 1024 * 1024
 """The largest message any nats-server accepts."""
+MESSAGE_SIZE_MIN: Final = 16 * 1024
+"""What the broker and the engine say to each other has to fit, and a login that is granted takes 4 KB."""
 
 _SECRETS: Final = ("root_password", "connection_token")
 _EMBEDDED_ONLY: Final = (
@@ -188,9 +190,9 @@ class Settings(BaseModel):
     """Bytes that all stations may take on disk; None means 90 % of what is free at the start."""
     max_memory: Size | None = None
     """Bytes that stations in memory may take; None leaves it to the engine (75 % of memory)."""
-    max_message_size: Annotated[int, BeforeValidator(parse_size), Field(ge=1024)] = Field(
-        default=8 * 1024 * 1024, le=MESSAGE_SIZE_MAX
-    )
+    max_message_size: Annotated[
+        int, BeforeValidator(parse_size), Field(ge=MESSAGE_SIZE_MIN, le=MESSAGE_SIZE_MAX)
+    ] = 8 * 1024 * 1024
     dead_letter_age_max_s: int = Field(default=7 * 86_400, ge=1, le=DEAD_LETTER_AGE_MAX_S)
     dead_letter_count_max: int | None = Field(default=None, ge=1)
     """Of all stations; None: no limit."""

@@ -254,6 +254,10 @@ class EngineConnections:
                 await jetstream.account_info()
             except (nats.errors.Error, nats.js.errors.Error) as error:
                 self._last_error = f"JetStream is not ready: {error}"
+                # nats-py swallows a cancellation that meets an answer, and a deadline cancels but once.
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise asyncio.CancelledError from error
                 await asyncio.sleep(_POLL_SECONDS)
             else:
                 return

@@ -156,12 +156,12 @@ def test_options_of_the_broker(project: Project):
             async def main():
                 async with memphis_broker.connect() as memphis:
                     with pytest.raises(MemphisProduceError):
-                        await memphis.produce("orders", "shop", bytes(3000))
+                        await memphis.produce("orders", "shop", bytes(20_000))
 
             asyncio.run(main())
         """,
     )
-    project.run("-o", "memphis_broker_options=--max-message-size 2KB", passed=1)
+    project.run("-o", "memphis_broker_options=--max-message-size 16KB", passed=1)
     project.run("-o", "memphis_broker_options=--port=6666", error=1)
 
 
