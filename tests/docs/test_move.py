@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from memphis import Memphis
+from memphis_broker.move_in.model import read_export, wanted_options
 from memphis_broker.testing import BrokerProcess
 from tests.fixtures import original_api as api
 from tests.fixtures.original_broker import PASSWORD, OriginalStandIn
@@ -68,6 +69,16 @@ def test_the_imports_run_in_their_order(
         .startswith(f"{original_api.original.name('shop')}\t")
     )
     assert outputs[4].count("present") == 5
+
+
+def test_the_example_of_an_export_is_one():
+    """It is read, and its station and schema are what they say."""
+    (example,) = re.findall(r"```json\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    export = read_export(example, "the guide")
+    (station,), (schema,), (user,) = export.stations, export.schemas, export.users
+    options = wanted_options(station)
+    assert (options.partitions_number, options.schema_name) == (3, schema.name)
+    assert (schema.versions[0].active, user.kind) == (True, "application")
 
 
 def start(line: str, broker: BrokerProcess, log: Path) -> subprocess.Popen[bytes]:

@@ -146,6 +146,8 @@ def wanted_options(station: ExportedStation, replicas: int | None = None) -> Sta
         value = min(value * partitions, SEQUENCE_MAX)
     if kind is Retention.ACK_BASED and value < 1:
         value = 1
+    if value < 1:
+        raise MoveInError(f"retention_value is {value}: it is at least 1")
     try:
         return StationOptions(
             retention_type=kind,

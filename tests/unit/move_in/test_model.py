@@ -137,3 +137,13 @@ def test_a_file_that_is_no_export_is_refused(text: str, words: str) -> None:
     with pytest.raises(MoveInError) as refused:
         model.read_export(text, "export.json")
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "kind", [Retention.MESSAGES, Retention.BYTES, Retention.MAX_MESSAGE_AGE_SECONDS]
+)
+def test_a_retention_that_cannot_be_is_named(kind):
+    """By its own name, not by what would follow from it."""
+    station = ExportedStation(name="s", retention_type=kind, retention_value=-4)
+    with pytest.raises(MoveInError, match="retention_value is -"):
+        model.wanted_options(station)
