@@ -119,7 +119,7 @@ await kept.memphis.connect(host=HOST, port=PORT, username="root", password="memp
 @pytest.fixture
 def original() -> Iterator[Original]:
     """A process with the original's SDK of this test's own, which is connected to nothing."""
-    _need_it()
+    need()
     process = Original()
     yield process
     process.kill()
@@ -128,7 +128,7 @@ def original() -> Iterator[Original]:
 @pytest.fixture(scope="session")
 def shared_original() -> Iterator[Original]:
     """One for all tests that leave its connection as it was."""
-    _need_it()
+    need()
     process = Original()
     yield process
     process.kill()
@@ -142,6 +142,7 @@ async def connected(shared_original: Original, broker: BrokerProcess) -> Origina
     return shared_original
 
 
-def _need_it() -> None:
-    if not PYTHON.exists():
+def need(python: Path = PYTHON) -> None:
+    """Skip the test where this interpreter is not there: that of the original may not be had."""
+    if not python.exists():
         pytest.skip("memphis-py 1.3.1 is not installed; make test does that where it can be had")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.compat.conftest import CONNECT, PYTHON, Original, OriginalError
+from tests.compat.conftest import CONNECT, PYTHON, Original, OriginalError, need
 
 
 class Case(NamedTuple):
@@ -152,8 +152,7 @@ CASES = {
 async def test_each_difference(sdk, broker, name):
     """It is as it is told, with either SDK."""
     python = PYTHON if sdk == "original" else Path(sys.executable)
-    if not python.exists():
-        pytest.skip("memphis-py 1.3.1 is not installed; make test does that where it can be had")
+    need(python)
     process = Original(python)
     told = {}
     try:

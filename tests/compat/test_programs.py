@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat.conftest import PYTHON, run_program
+from tests.compat.conftest import PYTHON, need, run_program
 
 PROGRAMS = sorted((Path(__file__).parent / "programs").glob("*.py"))
 SAYS = "\n# It prints:\n"
@@ -21,8 +21,8 @@ SAYS = "\n# It prints:\n"
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
 async def test_a_program(program, sdk, broker, name):
     """It prints what it says, and this SDK is silent beside it."""
-    if sdk == "original" and not PYTHON.exists():
-        pytest.skip("memphis-py 1.3.1 is not installed; make test does that where it can be had")
+    if sdk == "original":
+        need()
     expected = program.read_text(encoding="utf-8").partition(SAYS)[2]
     python = PYTHON if sdk == "original" else Path(sys.executable)
     station = f"{name}-{program.stem}-{sdk}"

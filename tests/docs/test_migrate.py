@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat.conftest import PYTHON, run_program
+from tests.compat.conftest import PYTHON, need, run_program
 from tests.docs import blocks
 
 PAGE = "docs/guide/migrate.md"
@@ -41,8 +41,7 @@ async def _run(python: Path, block: str, broker, tmp_path: Path) -> tuple[str, s
 @pytest.mark.parametrize("python", [PYTHON, HERE], ids=["original", "ours"])
 async def test_the_program_runs_with_either_sdk(broker_factory, token_options, tmp_path, python):
     """The same text, and the same output."""
-    if not python.exists():
-        pytest.skip("memphis-py 1.3.1 is not installed; make test does that where it can be had")
+    need(python)
     broker = broker_factory(options=token_options)
     await asyncio.to_thread(broker.start)
     output, errors = await _run(python, SHOP, broker, tmp_path)
